@@ -1,0 +1,1 @@
+"""Kubernetes operator that replaces the model behind an inference endpoint without downtime."""
