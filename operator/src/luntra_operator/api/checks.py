@@ -155,7 +155,7 @@ class EvaluationCheck(_Block):
 
 
 class BenchmarkCheck(_Block):
-    """Whether the candidate is fast and steady enough: real requests, bounded absolutely and/or by the stable version."""
+    """Whether the candidate is fast and steady enough, in absolute figures and/or against the stable version."""
 
     cel_rules: ClassVar[CelRules] = (
         _duration_rule("timeout"),

@@ -36,10 +36,15 @@ class Reading:
             shape = None if array is None else list(array.shape)
             raise Refused(f"answered {samples} samples with the output {self.output} of shape {shape}")
         if self.how == "text":
-            texts = [one.decode("utf-8", "replace") for one in array.reshape(-1)]
+            texts = [_text(one) for one in array.reshape(-1)]
             return _flat(np.array(texts, dtype=np.str_).reshape(array.shape)), np.ones(samples, dtype=np.bool_)
         finite = np.asarray(np.isfinite(array.reshape(samples, -1)).all(axis=1))
         return _flat(array.argmax(axis=-1) if self.how == "argmax" else array), finite
+
+
+def _text(label: bytes | str) -> str:
+    """Read one label; tritonclient gives text where the answer was JSON and bytes where it was binary."""
+    return label if isinstance(label, str) else label.decode("utf-8", "replace")
 
 
 def _flat(array: Array) -> Array:

@@ -1,0 +1,327 @@
+"""Whole checks against real servers: what is sent, what is measured, and what comes of trouble on the way."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from luntra_operator.checks.benchmark import Tally, blocks, nearest_rank
+from luntra_operator.checks.config import CheckConfig
+from luntra_operator.checks.main import run
+
+if TYPE_CHECKING:
+    from luntra_operator.checks.verdict import Verdict
+
+Serve = Callable[..., Any]
+Pinned = Callable[..., dict[str, str]]
+
+
+def evaluation(candidate: Any, stable: Any, dataset: dict[str, str], **fields: Any) -> CheckConfig:
+    block = {"dataset": dataset, "metric": "accuracy", "min": 0.9, "batchSize": 16, "timeout": "20s"} | fields
+    return _config("evaluation", candidate, stable, evaluation=block)
+
+
+def benchmark(candidate: Any, stable: Any = None, evaluation: Any = None, **fields: Any) -> CheckConfig:
+    block = {"requests": 40, "concurrency": 4, "timeout": "20s"} | fields
+    return _config("benchmark", candidate, stable, evaluation=evaluation, benchmark=block)
+
+
+def _config(kind: str, candidate: Any, stable: Any, **blocks: Any) -> CheckConfig:
+    document = {"kind": kind, "model": "digits", "candidate": url(candidate), **blocks}
+    return CheckConfig.model_validate(document | {"stable": None if stable is None else url(stable)})
+
+
+def url(server: Any) -> str:
+    return server if isinstance(server, str) else str(server.url)
+
+
+def closed_port() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def outcome(verdict: Verdict) -> tuple[str, str]:
+    return verdict.verdict, verdict.reason
+
+
+async def test_a_good_candidate_passes_and_every_sample_is_sent_once(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    verdict = await run(evaluation(server, None, pinned(**onehot)))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+    assert (verdict.samples, verdict.candidate) == (40, {"accuracy": 1.0})
+    assert [len(batch["x"]) for batch in server.seen] == [16, 16, 8]
+    assert (np.concatenate([batch["x"] for batch in server.seen]) == onehot["x"]).all()
+
+
+async def test_a_bad_candidate_fails_with_its_accuracy_and_the_stable_one(
+    serve: Serve, pinned: Pinned, onehot: Any, model_of_scores: Any
+) -> None:
+    bad = serve(model_of_scores(4, wrong=lambda x: x[:, 0] == 1))
+    verdict = await run(evaluation(bad, serve(), pinned(**onehot)))
+    assert outcome(verdict) == ("Fail", "AccuracyBelowMinimum")
+    assert verdict.message == "accuracy 0.75 of 40 samples is below min 0.9 (stable 1)"
+    assert verdict.stable == {"accuracy": 1.0}
+
+
+async def test_a_candidate_worse_than_stable_fails_though_above_the_minimum(
+    serve: Serve, pinned: Pinned, onehot: Any, model_of_scores: Any
+) -> None:
+    worse = serve(model_of_scores(4, wrong=lambda x: x[:, 0] == 1))
+    verdict = await run(evaluation(worse, serve(), pinned(**onehot), min=0.7, maxRegression=0.1))
+    assert outcome(verdict) == ("Fail", "AccuracyRegressed")
+
+
+async def test_a_model_that_names_its_classes_is_compared_by_name(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    names = np.array(["null", "één", "zwei", "trois"])
+    server = serve(
+        lambda inputs: {"label": names[inputs["x"].argmax(axis=1)].reshape(-1, 1)},
+        outputs=[("label", "BYTES", [-1, 1])],
+    )
+    verdict = await run(evaluation(server, None, pinned(x=onehot["x"], labels=names[onehot["labels"]])))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+
+
+async def test_a_regression_is_measured_in_the_labels_unit(serve: Serve, pinned: Pinned) -> None:
+    server = serve(
+        lambda inputs: {"y": inputs["x"] + 2}, inputs=[("x", "FP32", [-1, 1])], outputs=[("y", "FP32", [-1, 1])]
+    )
+    x = np.arange(10.0)
+    verdict = await run(evaluation(server, None, pinned(x=x.reshape(-1, 1), labels=x), metric="mae", min=None, max=1.5))
+    assert outcome(verdict) == ("Fail", "MAEAboveMaximum")
+    assert verdict.candidate == {"mae": 2.0}
+
+
+async def test_a_candidate_that_answers_nan_never_passes(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve(lambda inputs: {"scores": np.where(inputs["x"][:, :1] == 1, np.nan, inputs["x"])})
+    verdict = await run(evaluation(server, None, pinned(**onehot), min=0.0))
+    assert outcome(verdict) == ("Fail", "NonFiniteOutput")
+    assert "10 of 40" in verdict.message
+
+
+async def test_a_candidate_that_is_not_ready_yet_is_waited_for(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    server.metadata_status = lambda number: 503 if number < 2 else 200
+    server.status = lambda number: 503 if number == 1 else 200
+    assert outcome(await run(evaluation(server, None, pinned(**onehot)))) == ("Pass", "WithinBounds")
+
+
+async def test_one_lost_answer_does_not_condemn_a_model(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    server.status = lambda number: 504 if number == 1 else 200
+    assert outcome(await run(evaluation(server, None, pinned(**onehot)))) == ("Pass", "WithinBounds")
+
+
+async def test_a_candidate_that_keeps_failing_fails_with_its_own_words(
+    serve: Serve, pinned: Pinned, onehot: Any
+) -> None:
+    server = serve()
+    server.status = lambda number: 500 if number > 0 else 200
+    verdict = await run(evaluation(server, None, pinned(**onehot)))
+    assert outcome(verdict) == ("Fail", "RequestsFailed")
+    assert "answered 500: injected 500" in verdict.message
+    assert "sample 16 of 40" in verdict.message
+
+
+async def test_a_candidate_that_is_never_there_is_an_error_after_the_timeout(pinned: Pinned, onehot: Any) -> None:
+    verdict = await run(evaluation(closed_port(), None, pinned(**onehot), timeout="500ms"))
+    assert outcome(verdict) == ("Error", "CandidateUnavailable")
+    assert "cannot be reached" in verdict.message
+
+
+async def test_a_candidate_that_hangs_is_an_error_after_the_timeout(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    server.delay = 2.0
+    begin = time.monotonic()
+    verdict = await run(evaluation(server, None, pinned(**onehot), timeout="400ms"))
+    assert outcome(verdict) == ("Error", "TimedOut")
+    assert "sample 0 of 40" in verdict.message
+    assert time.monotonic() - begin < 1.9
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"min": None, "maxRegression": 0.01}, ("NoData", "StableUnavailable")),
+        ({"min": 0.9}, ("Pass", "WithinBounds")),
+    ],
+)
+async def test_a_stable_version_that_is_gone_leaves_only_the_relative_bound_undecided(
+    serve: Serve, pinned: Pinned, onehot: Any, fields: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    verdict = await run(evaluation(serve(), closed_port(), pinned(**onehot), timeout="1s", **fields))
+    assert outcome(verdict) == expected
+
+
+async def test_a_stable_version_with_other_inputs_cannot_be_compared(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    other = serve(inputs=[("pixels", "FP32", [-1, 4])])
+    verdict = await run(evaluation(serve(), other, pinned(**onehot), maxRegression=0.01))
+    assert outcome(verdict) == ("NoData", "StableUnavailable")
+    assert "pixels" in verdict.message
+
+
+async def test_a_set_that_does_not_fit_the_candidate_is_an_error(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    verdict = await run(evaluation(serve(), None, pinned(pixels=onehot["x"], labels=onehot["labels"])))
+    assert outcome(verdict) == ("Error", "DatasetMismatch")
+
+
+async def test_a_changed_set_is_refused_before_anything_is_sent(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    dataset = pinned(**onehot) | {"digest": "sha256:" + "0" * 64}
+    assert outcome(await run(evaluation(server, None, dataset))) == ("Error", "DatasetDigestMismatch")
+    assert server.metadata_requests == 0
+
+
+async def test_a_model_without_the_protocol_is_refused(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    server.metadata = {"hello": "world"}
+    verdict = await run(evaluation(server, None, pinned(**onehot)))
+    assert outcome(verdict) == ("Fail", "RequestsFailed")
+    assert "unreadable metadata" in verdict.message
+
+
+async def test_a_fast_candidate_passes_and_exactly_the_declared_requests_are_counted(serve: Serve) -> None:
+    server = serve()
+    verdict = await run(benchmark(server, maxP99="2s", minThroughput=1))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+    assert verdict.samples == 40
+    assert verdict.candidate.keys() == {"p50Ms", "p99Ms", "throughput", "errorRate"}
+    assert len(server.seen) == 40 + 20 + 4, "measured, warm-up, one uncounted per connection"
+    assert all(batch["x"].shape == (1, 4) for batch in server.seen)
+
+
+async def test_a_slow_candidate_fails_against_stable_in_the_same_run(serve: Serve) -> None:
+    slow, stable = serve(), serve()
+    slow.delay = 0.1
+    verdict = await run(benchmark(slow, stable, maxP99Ratio=3, minThroughputRatio=0.3))
+    assert outcome(verdict) == ("Fail", "P99AboveRatio")
+    assert "times stable's" in verdict.message
+    assert verdict.stable is not None
+    assert verdict.candidate["p99Ms"] >= 100 > verdict.stable["p50Ms"]
+
+
+async def test_versions_are_measured_in_turn(serve: Serve) -> None:
+    order: list[str] = []
+    lock = threading.Lock()
+
+    def noting(name: str) -> Callable[[Any], Any]:
+        def model(inputs: Any) -> Any:
+            with lock:
+                order.append(name)
+            return {"scores": inputs["x"]}
+
+        return model
+
+    await run(benchmark(serve(noting("c")), serve(noting("s")), maxP99Ratio=50, concurrency=1))
+    runs = "".join(order[i] for i in range(len(order)) if i == 0 or order[i] != order[i - 1])
+    assert order.count("c") == order.count("s")
+    assert len(runs) >= 10, f"the versions took {len(runs)} turns: {runs}"
+
+
+async def test_concurrency_is_what_was_declared(serve: Serve) -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(3)
+
+    def model(inputs: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running, most = running + 1, max(most, running + 1)
+        if counting.is_set():
+            together.wait(timeout=10)
+        with lock:
+            running -= 1
+        return {"scores": inputs["x"]}
+
+    counting = threading.Event()
+    server = serve(model)
+
+    def after_the_warm_up(number: int) -> int:
+        if number >= 20:
+            counting.set()
+        return 200
+
+    server.status = after_the_warm_up
+    verdict = await run(benchmark(server, requests=30, concurrency=3))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+    assert most == 3
+
+
+async def test_failed_requests_are_counted_and_not_retried(serve: Serve) -> None:
+    server = serve()
+    server.status = lambda number: 500 if number in (30, 40) else 200
+    verdict = await run(benchmark(server, maxErrorRate=0.04))
+    assert outcome(verdict) == ("Fail", "ErrorRateAboveMaximum")
+    assert verdict.candidate["errorRate"] == 0.05
+    assert "injected 500" in verdict.message
+    assert len(server.seen) == 64
+
+
+async def test_a_503_under_load_is_a_failed_request(serve: Serve) -> None:
+    server = serve()
+    server.status = lambda number: 503 if number == 30 else 200
+    assert outcome(await run(benchmark(server))) == ("Fail", "ErrorRateAboveMaximum")
+
+
+async def test_real_samples_are_sent_where_there_are_some(serve: Serve, pinned: Pinned, onehot: Any) -> None:
+    server = serve()
+    block = {"dataset": pinned(**onehot), "metric": "accuracy", "min": 0.9}
+    await run(benchmark(server, evaluation=block))
+    assert all(batch["x"].sum() == 1 for batch in server.seen)
+    assert len({int(batch["x"].argmax()) for batch in server.seen}) == 4
+
+
+async def test_running_out_of_time_keeps_what_was_seen(serve: Serve) -> None:
+    server = serve()
+
+    def failing_slowly(number: int) -> int:
+        if number >= 28:
+            time.sleep(0.5)
+        return 500 if number >= 24 else 200
+
+    server.status = failing_slowly
+    verdict = await run(benchmark(server, requests=1000, timeout="1500ms"))
+    assert outcome(verdict) == ("Fail", "ErrorRateAboveMaximum")
+
+
+async def test_running_out_of_time_without_a_failure_is_an_error(serve: Serve) -> None:
+    server = serve()
+
+    def slowly(number: int) -> int:
+        time.sleep(0.3 if number > 20 else 0)
+        return 200
+
+    server.status = slowly
+    verdict = await run(benchmark(server, requests=1000, timeout="1s"))
+    assert outcome(verdict) == ("Error", "TimedOut")
+    assert "requests answered" in verdict.message
+
+
+async def test_a_stable_version_that_is_gone_leaves_a_relative_benchmark_undecided(serve: Serve) -> None:
+    verdict = await run(benchmark(serve(), closed_port(), maxP99Ratio=2, timeout="2s"))
+    assert outcome(verdict) == ("NoData", "StableUnavailable")
+
+
+def test_each_version_gets_all_requests_in_mirrored_order() -> None:
+    plan = list(blocks(105, compared=True))
+    assert [who[0] for who, _ in plan[:8]] == list("cssccssc")
+    for who in ("candidate", "stable"):
+        assert sum(size for name, size in plan if name == who) == 105
+    assert list(blocks(7, compared=False)) == [("candidate", 7)]
+
+
+def test_a_percentile_is_a_latency_that_was_seen() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert (nearest_rank(values, 0.99), nearest_rank(values, 0.5)) == (99.0, 50.0)
+    assert nearest_rank([3.0], 0.99) == 3.0
+    assert np.isnan(nearest_rank([], 0.99))
+
+
+def test_throughput_counts_successes_only() -> None:
+    figures = Tally(latencies=[0.1, 0.2, 0.3], failures=1, busy=2.0, first_error="x").figures()
+    assert (figures.throughput, figures.error_rate, figures.requests) == (1.5, 0.25, 4)
