@@ -1,0 +1,57 @@
+"""The workload's document: what this process is to serve. Parsing only; acting on it is `loading`.
+
+Fields that are not known are ignored, so that an older server can read a newer operator's document.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from luntra_serving.bundle.canonical import describe_problems
+from luntra_serving.bundle.manifest import Name
+from luntra_serving.errors import PermanentLoadError, Reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_BYTES = 1 << 20
+
+
+class Target(BaseModel):
+    """A version and where its bundle is."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    revision: str | None = None
+    uri: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class Document(BaseModel):
+    """The desired state of one pod. `candidate` and `session` are reserved: read, and not acted on yet."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    generation: Annotated[int, Field(ge=0)]
+    model: Name
+    stable: Target
+    candidate: dict[str, Any] | None = None
+    session: dict[str, Any] | None = None
+
+
+def read_document(path: Path) -> Document:
+    """Return the document in the file `path`. Raises PermanentLoadError (InvalidDocument) naming every problem."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES)
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror}; mount the workload's document there"
+        raise PermanentLoadError(Reason.INVALID_DOCUMENT, problem) from error
+    try:
+        return Document.model_validate_json(content)
+    except ValidationError as error:
+        problem = f"{path}: " + "; ".join(describe_problems(error))
+        raise PermanentLoadError(Reason.INVALID_DOCUMENT, problem) from error

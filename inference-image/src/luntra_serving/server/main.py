@@ -1,0 +1,146 @@
+"""The command `luntra-serve`: serve a bundle on a laptop, or what a workload's document says in a pod."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from luntra_serving import __version__
+from luntra_serving.bundle.verify import verify_folder
+from luntra_serving.durations import parse_duration
+from luntra_serving.errors import LoadError
+from luntra_serving.server.document import Document, read_document
+from luntra_serving.server.greeting import greeting
+from luntra_serving.server.loading import document_of
+from luntra_serving.server.process import EXIT_PERMANENT, Listening, listen, run
+from luntra_serving.server.settings import Settings
+from luntra_serving.server.termination import write_termination
+from luntra_serving.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.swap.route import Served
+
+# A laptop has no gateway to tell and nobody to hurry for.
+_LAPTOP = {"termination_delay": 0.0, "deadline": 30.0}
+
+_log = logging.getLogger("luntra_serving")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return 0 after a clean end, 1 or 3 if the model cannot be loaded, 2 for a wrong command line."""
+    settings = parse(arguments)
+    configure_logs(settings.log_format)
+    try:
+        document = _document(settings)
+    except LoadError as error:
+        _log.error("nothing to serve", extra={"reason": error.reason, "why": error.message})
+        write_termination(error)
+        return EXIT_PERMANENT
+    try:
+        listening = listen(settings)
+    except OSError as error:
+        print(f"luntra-serve: {error.strerror}", file=sys.stderr)
+        return 2
+    code = uvloop.run(run(settings, document, listening, _greeter(settings, listening)))
+    logging.shutdown()
+    sys.stdout.flush()
+    # A thread inside a vendor library (a load or an inference that was given up) would keep the interpreter from
+    # ending, or crash it on the way: everything that had to be written is written.
+    os._exit(code)
+
+
+def parse(arguments: Sequence[str] | None) -> Settings:
+    """Return the settings in `arguments`; ends the process with code 2 and a message if they are wrong."""
+    options = vars(_parser().parse_args(arguments))
+    if options["bundle"] is not None:
+        options = {**_LAPTOP, **{name: value for name, value in options.items() if value is not None}}
+    for reserved in ("max_batch", "batch_delay"):
+        options.pop(reserved, None)
+    if options.get("log_format") is None:
+        options["log_format"] = "text" if sys.stderr.isatty() else "json"
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+def _document(settings: Settings) -> Document:
+    if settings.bundle is not None:
+        return document_of(verify_folder(settings.bundle))
+    assert settings.document is not None, "the parser wants one of both"  # noqa: S101
+    return read_document(settings.document)
+
+
+def _greeter(settings: Settings, listening: Listening) -> Any:
+    def greet(served: Served[ReadyModel]) -> None:
+        http, management = (
+            f"http://{_address(bound.getsockname())}" for bound in (listening.http, listening.management)
+        )
+        if settings.bundle is not None:
+            print(greeting(served.model.manifest, http, management), flush=True)
+        else:
+            _log.info("serving", extra={"inference": http, "management": management})
+
+    return greet
+
+
+def _address(name: Sequence[Any]) -> str:
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="luntra-serve", description="Serve a verified model bundle with the Open Inference Protocol v2."
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder that luntra-bundle pack has packed"
+    )
+    what.add_argument("--document", type=Path, help="workload document that names the model, its uri and digest")
+    add = parser.add_argument
+    defaults = Settings()
+    add("--host", help="address of the inference port (default 127.0.0.1)")
+    add("--http-port", type=_port, help=f"inference port (default {defaults.http_port}; 0: any free one)")
+    add("--management-host", help="address of the management port (default 127.0.0.1)")
+    add("--management-port", type=_port, help=f"management port (default {defaults.management_port}; 0: any free one)")
+    add("--cache-dir", type=Path, help=f"where fetched bundles are kept (default {defaults.cache_dir})")
+    add("--termination-delay", type=_duration, help="go on answering for so long after SIGTERM (default 5s, laptop 0)")
+    add("--drain-limit", type=_duration, help="then wait at most so long for what is in flight (default 15s)")
+    add("--deadline", type=_duration, help="answer within this, unless x-request-deadline says else (default 500ms)")
+    add("--max-queue", type=_count, help=f"requests that may wait (default {defaults.max_queue})")
+    add("--max-body", type=_count, help=f"largest request body in bytes (default {defaults.max_body})")
+    add("--threads", type=_count, help="cores for one inference (default 0: those that the container may use)")
+    add("--max-batch", type=_count, help="reserved: requests are not batched yet")
+    add("--batch-delay", type=_duration, help="reserved: requests are not batched yet")
+    add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
+    add("--version", action="version", version=f"luntra-serve {__version__}")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; use 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; use a whole number from 0 on")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""A loaded version as the data plane sees it: client tensors in, client tensors out, and its self-test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luntra_serving.bundle.datatypes import NUMPY_TYPES, Array
+from luntra_serving.bundle.processing import postprocess, preprocess
+from luntra_serving.bundle.samples import Samples, largest_excess
+from luntra_serving.errors import PermanentLoadError, Reason, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luntra_serving.backends.protocol import LoadedModel
+    from luntra_serving.bundle.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyModel:
+    """A backend's model between the bundle's pre- and post-processing. Safe to call from several threads."""
+
+    manifest: Manifest
+    loaded: LoadedModel
+
+    def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the interface's outputs. Raises RequestError: 400 for unfit inputs, 500 if the model is at fault."""
+        tensors = self.loaded.infer(preprocess(self.manifest, inputs))
+        outputs = postprocess(self.manifest, tensors)
+        for spec in self.manifest.interface.outputs:
+            output = outputs[spec.name]
+            if output.dtype != NUMPY_TYPES[spec.datatype] or not spec.accepts(output.shape):
+                raise RequestError(
+                    500,
+                    f"output {spec.name!r} came out as {output.dtype} {list(output.shape)}, but the bundle's interface "
+                    f"says {spec.datatype} {list(spec.shape)}; correct model.yaml and pack the bundle again",
+                )
+        return outputs
+
+    def self_test(self, samples: Samples) -> None:
+        """Run the samples; raise PermanentLoadError (SelfTestFailed) with the value and the bound if they differ."""
+        try:
+            outputs = self.infer(samples.inputs)
+        except RequestError as error:
+            raise _failed(error.message) from error
+        except Exception as error:  # whatever a vendor library raises here says that the model does not work
+            raise _failed(f"{type(error).__name__}: {error}") from error
+        for name, expected in samples.outputs.items():
+            problem = largest_excess(outputs[name], expected, self.manifest.selfTest.tolerance)
+            if problem:
+                raise _failed(f"output {name!r} {problem}")
+
+
+def _failed(problem: str) -> PermanentLoadError:
+    return PermanentLoadError(
+        Reason.SELF_TEST_FAILED,
+        f"{problem}; the bundle's own samples do not come out here: was it packed with other weights or constants?",
+    )

@@ -1,0 +1,183 @@
+"""The life of the process: listen, load, serve, and leave without dropping a request.
+
+On SIGTERM: readiness goes off; requests are still answered for the termination delay, each with `Connection: close`;
+then new connections are refused, what is in flight finishes, and the exit code is 0. A version that cannot be loaded
+ends the process: 3 if it never can be, 1 if trying later may help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from luntra_serving.errors import LoadError, PermanentLoadError, Reason, TransientLoadError
+from luntra_serving.server.admission import Admission
+from luntra_serving.server.cores import usable_cores
+from luntra_serving.server.dataplane import DataPlane, Readiness
+from luntra_serving.server.loading import Loading
+from luntra_serving.server.management import management_app
+from luntra_serving.server.termination import write_termination
+from luntra_serving.swap.route import RouteSlot, Served
+from luntra_serving.swap.versions import VersionBoard
+from luntra_serving.telemetry.metrics import ServingMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from luntra_serving.server.document import Document
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.server.settings import Settings
+
+EXIT_PERMANENT = 3
+EXIT_TRANSIENT = 1
+# Longer than the hour after which Envoy closes an idle connection: whoever closes first may cut off a request that is
+# just being sent, and the gateway is the side that knows whether it is sending one.
+_KEEP_ALIVE_SECONDS = 3700
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The two bound sockets."""
+
+    http: socket.socket
+    management: socket.socket
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals alone: they belong to the process, which runs two of these."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def listen(settings: Settings) -> Listening:
+    """Bind both ports. Raises OSError with the address in its message."""
+    return Listening(
+        _bind(settings.host, settings.http_port), _bind(settings.management_host, settings.management_port)
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return bound
+
+
+async def run(
+    settings: Settings,
+    document: Document,
+    listening: Listening,
+    on_ready: Callable[[Served[ReadyModel]], None] = lambda _served: None,
+) -> int:
+    """Serve until told to stop; return the exit code of the process."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
+
+    cores = settings.threads or usable_cores()
+    metrics, board, readiness = ServingMetrics(), VersionBoard(), Readiness()
+    slot: RouteSlot[ReadyModel] = RouteSlot()
+    dataplane = DataPlane(
+        model=document.model,
+        expected_version=document.stable.version,
+        slot=slot,
+        admission=Admission(workers=max(2, cores), max_queue=settings.max_queue),
+        metrics=metrics,
+        readiness=readiness,
+        deadline=settings.deadline,
+        max_body=settings.max_body,
+    )
+    inference = _server(dataplane, settings.drain_limit)
+    management = _server(management_app(document, board, metrics, readiness), 1.0)
+    servers = [
+        asyncio.create_task(inference.serve([listening.http])),
+        asyncio.create_task(management.serve([listening.management])),
+    ]
+    loading = Loading(settings, document, cores, board, slot, metrics)
+    failure = await _load_or_stop(loading, stop)
+    if failure is None and not stop.is_set():
+        served = slot.current.stable
+        assert served is not None, "a load without failure publishes"  # noqa: S101
+        on_ready(served)
+        await stop.wait()
+    readiness.draining = True
+    if failure is None:
+        _log.info("leaving", extra={"accepting_for_seconds": settings.termination_delay})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), settings.termination_delay)
+    inference.should_exit = True
+    await servers[0]
+    management.should_exit = True
+    await servers[1]
+    return _exit_code(failure)
+
+
+def _server(application: Any, drain_limit: float) -> _Server:
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(drain_limit),
+    )
+    return _Server(config)
+
+
+async def _load_or_stop(loading: Loading, stop: asyncio.Event) -> LoadError | None:
+    """Load on a thread of its own; return the failure, or None once ready or told to stop."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[LoadError | None] = loop.create_future()
+
+    def finish(result: LoadError | None) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    def load() -> None:
+        try:
+            result = loading.run()
+        except Exception as error:  # noqa: BLE001 - a defect of ours must end the process with words, not leave it loading for ever
+            _log.exception("loading failed in an unexpected way")
+            result = TransientLoadError(Reason.LOAD_FAILED, f"{type(error).__name__}: {error}")
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process was told to stop meanwhile
+            loop.call_soon_threadsafe(finish, result)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {done, stopping}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return done.result() if done.done() else None
+
+
+def _exit_code(failure: LoadError | None) -> int:
+    if failure is None:
+        _log.info("drained")
+        return 0
+    permanent = isinstance(failure, PermanentLoadError)
+    fix = "correct the ModelDeployment or the bundle" if permanent else "check the source and the cache volume"
+    _log.error("version cannot be loaded", extra={"reason": failure.reason, "why": failure.message, "fix": fix})
+    write_termination(failure)
+    return EXIT_PERMANENT if permanent else EXIT_TRANSIENT

@@ -1,0 +1,164 @@
+"""Read an inference request: JSON alone, or a JSON header followed by the inputs' raw bytes.
+
+Source: Open Inference Protocol v2, "Inference Request JSON Object", and its binary tensor data extension (header
+`Inference-Header-Content-Length`). Nothing is guessed: what does not fit the model's interface is an error that names
+the field.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from luntra_serving.errors import RequestError
+from luntra_serving.server.protocol import tensors
+
+if TYPE_CHECKING:
+    from luntra_serving.bundle.datatypes import Array
+    from luntra_serving.bundle.manifest import Interface, TensorSpec
+
+_LARGEST = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """One output that the client wants, and whether as raw bytes."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A request that fits the interface: every input is there, of its datatype and shape."""
+
+    id: str | None
+    inputs: dict[str, Array]
+    outputs: tuple[RequestedOutput, ...]
+
+
+def header_length(value: str | None, body_length: int) -> int:
+    """Return how many bytes of the body are JSON, from the header `Inference-Header-Content-Length` if there is one."""
+    if value is None:
+        return body_length
+    if not (value.isascii() and value.isdigit() and len(value) < 20) or int(value) > body_length:
+        raise RequestError(
+            400,
+            f"header Inference-Header-Content-Length is {value!r}; it must be the length of the JSON part in bytes, "
+            f"0 to {body_length} here",
+        )
+    return int(value)
+
+
+def decode(body: bytes, json_length: int, interface: Interface) -> InferRequest:
+    """Return the request in `body`, whose first `json_length` bytes are JSON. Raises RequestError (400)."""
+    document = _object("the request", _json(body[:json_length]))
+    parameters = _object("parameters", document.get("parameters", {}))
+    identity = document.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise RequestError(400, f"id must be a text, not {type(identity).__name__}")
+    inputs = _inputs(document.get("inputs"), memoryview(body)[json_length:], interface)
+    default = _flag("parameters.binary_data_output", parameters.get("binary_data_output", False))
+    return InferRequest(identity, inputs, _outputs(document.get("outputs"), interface, default))
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the request is not JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON; send such values as binary data")
+
+
+def _object(field: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestError(400, f"{field} must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def _flag(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(400, f"{field} must be true or false, not {value!r}")
+    return value
+
+
+def _inputs(entries: Any, raw: memoryview, interface: Interface) -> dict[str, Array]:
+    specs = {spec.name: spec for spec in interface.inputs}
+    if not isinstance(entries, list):
+        raise RequestError(400, f"inputs must be a list of tensors; the model takes {', '.join(specs)}")
+    inputs: dict[str, Array] = {}
+    taken = 0
+    for place, entry in enumerate(entries):
+        tensor = _object(f"inputs[{place}]", entry)
+        spec = _known(f"inputs[{place}].name", tensor.get("name"), specs)
+        if spec.name in inputs:
+            raise RequestError(400, f"inputs name {spec.name!r} twice")
+        shape = _shape(spec, tensor)
+        size = _binary_size(spec, tensor)
+        if size is None:
+            inputs[spec.name] = tensors.from_json(spec, shape, tensor["data"])
+            continue
+        if taken + size > len(raw):
+            message = f"claims {size} bytes of binary data, but {len(raw) - taken} are left after the JSON part"
+            raise RequestError(400, f"input {spec.name!r} {message}")
+        inputs[spec.name] = tensors.from_bytes(spec, shape, raw[taken : taken + size])
+        taken += size
+    if taken != len(raw):
+        raise RequestError(400, f"{len(raw) - taken} bytes of binary data belong to no input; check binary_data_size")
+    missing = [name for name in specs if name not in inputs]
+    if missing:
+        raise RequestError(400, f"inputs lack {', '.join(map(repr, missing))}; the model takes {', '.join(specs)}")
+    return inputs
+
+
+def _known(field: str, name: Any, specs: dict[str, TensorSpec]) -> TensorSpec:
+    if not isinstance(name, str) or name not in specs:
+        raise RequestError(400, f"{field} {name!r} is not known; the model has {', '.join(specs)}")
+    return specs[name]
+
+
+def _shape(spec: TensorSpec, tensor: dict[str, Any]) -> tuple[int, ...]:
+    if tensor.get("datatype") != spec.datatype:
+        raise RequestError(400, f"input {spec.name!r}: datatype {tensor.get('datatype')!r}; it must be {spec.datatype}")
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _LARGEST for size in shape):
+        raise RequestError(400, f"input {spec.name!r}: shape must be a list of sizes, not {shape!r}")
+    if not spec.accepts(shape):
+        raise RequestError(400, f"input {spec.name!r}: shape {shape} does not fit {list(spec.shape)} (-1: any size)")
+    return tuple(shape)
+
+
+def _binary_size(spec: TensorSpec, tensor: dict[str, Any]) -> int | None:
+    parameters = _object(f"input {spec.name!r}: parameters", tensor.get("parameters", {}))
+    if any(name.startswith("shared_memory") for name in parameters):
+        raise RequestError(400, f"input {spec.name!r}: shared memory is not supported; send the data itself")
+    size = parameters.get("binary_data_size")
+    if (size is None) == ("data" not in tensor):
+        raise RequestError(400, f"input {spec.name!r} needs either data or parameters.binary_data_size")
+    if size is not None and (type(size) is not int or size < 0):
+        raise RequestError(400, f"input {spec.name!r}: binary_data_size must be a number of bytes, not {size!r}")
+    return size
+
+
+def _outputs(entries: Any, interface: Interface, binary: bool) -> tuple[RequestedOutput, ...]:
+    specs = {spec.name: spec for spec in interface.outputs}
+    if entries is None or entries == []:
+        return tuple(RequestedOutput(name, binary) for name in specs)
+    if not isinstance(entries, list):
+        raise RequestError(400, f"outputs must be a list; the model gives {', '.join(specs)}")
+    wanted: dict[str, RequestedOutput] = {}
+    for place, entry in enumerate(entries):
+        output = _object(f"outputs[{place}]", entry)
+        spec = _known(f"outputs[{place}].name", output.get("name"), specs)
+        if spec.name in wanted:
+            raise RequestError(400, f"outputs name {spec.name!r} twice")
+        parameters = _object(f"outputs[{place}].parameters", output.get("parameters", {}))
+        if parameters.get("classification"):
+            raise RequestError(400, f"output {spec.name!r}: the classification extension is not supported")
+        flag = _flag(f"outputs[{place}].parameters.binary_data", parameters.get("binary_data", binary))
+        wanted[spec.name] = RequestedOutput(spec.name, flag)
+    return tuple(wanted.values())

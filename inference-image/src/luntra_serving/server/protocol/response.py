@@ -1,0 +1,84 @@
+"""Write what the protocol answers: inference results, metadata, errors. Pure functions from values to bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from luntra_serving.server.protocol import tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luntra_serving.bundle.datatypes import Array
+    from luntra_serving.bundle.manifest import Interface, TensorSpec
+    from luntra_serving.server.protocol.request import InferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body and its content type; `json_length` is set if raw tensor bytes follow that many bytes of JSON."""
+
+    content: bytes
+    content_type: str = "application/json"
+    json_length: int | None = None
+
+
+def write_json(value: object) -> bytes:
+    """Return `value` as compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def encode(model: str, version: str, request: InferRequest, outputs: Mapping[str, Array]) -> Body:
+    """Return the answer to `request`: the outputs it asked for, in its order and in the forms it asked for."""
+    entries = []
+    raw = []
+    for wanted in request.outputs:
+        tensor = outputs[wanted.name]
+        entry: dict[str, Any] = {
+            "name": wanted.name,
+            "datatype": tensors.datatype_of(tensor),
+            "shape": list(tensor.shape),
+        }
+        if wanted.binary:
+            content = tensors.to_bytes(tensor)
+            entry["parameters"] = {"binary_data_size": len(content)}
+            raw.append(content)
+        else:
+            entry["data"] = tensors.to_json(wanted.name, tensor)
+        entries.append(entry)
+    document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": entries}
+    if request.id is not None:
+        document["id"] = request.id
+    head = write_json(document)
+    if not raw:
+        return Body(head)
+    return Body(b"".join([head, *raw]), "application/octet-stream", len(head))
+
+
+def error_body(message: str) -> bytes:
+    """Return the protocol's error object."""
+    return write_json({"error": message})
+
+
+def server_metadata(version: str) -> bytes:
+    """Return the answer to GET /v2."""
+    return write_json({"name": "luntra", "version": version, "extensions": ["binary_tensor_data"]})
+
+
+def model_metadata(model: str, version: str, platform: str, interface: Interface) -> bytes:
+    """Return the answer to GET /v2/models/{model}."""
+    return write_json(
+        {
+            "name": model,
+            "versions": [version],
+            "platform": platform,
+            "inputs": [_spec(spec) for spec in interface.inputs],
+            "outputs": [_spec(spec) for spec in interface.outputs],
+        }
+    )
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}

@@ -1,0 +1,33 @@
+"""What the command line decides, as one immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from luntra_serving.telemetry.logs import LogFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All times are in seconds. Exactly one of `document` and `bundle` is set."""
+
+    document: Path | None = None
+    bundle: Path | None = None
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    management_host: str = "127.0.0.1"
+    management_port: int = 8090
+    cache_dir: Path = Path("/var/cache/luntra")
+    termination_delay: float = 5.0
+    drain_limit: float = 15.0
+    deadline: float = 0.5
+    max_queue: int = 256
+    max_body: int = 64 << 20
+    threads: int = 0
+    """Cores that one inference may use; 0 means those that the container has."""
+    log_format: LogFormat = "json"
+    retry_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 10.0)
+    """Waits before each new attempt after a transient failure to load."""
