@@ -1,0 +1,126 @@
+"""`status` of a ModelDeployment: what the operator knows, decided and did.
+
+The engine's whole memory is here; a restarted operator continues from it and from live objects.
+Times are RFC 3339 in UTC.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from .base import StatusModel
+from .vocabulary import Phase
+
+Verdict = Literal["Pass", "Fail", "NoData", "Error"]
+
+
+class VersionStatus(StatusModel):
+    """One version and the workload that serves it."""
+
+    revision: str = Field(description="Hash of model and serving; names the ControllerRevision.")
+    version: str = Field(description="The user's name for the version.")
+    digest: str = Field(description="Digest of the bundle.")
+    workload: str = Field(description="Name of the Deployment, Service and ConfigMap.")
+    ready_replicas: int = Field(default=0, description="Pods that are ready now.")
+
+
+class StepStatus(StatusModel):
+    """Where the traffic shift stands."""
+
+    index: int = Field(description="Position in the list of steps, from 0; its length means the implied step to 100.")
+    weight: int = Field(description="The step's weight in percent.")
+    started_at: datetime | None = Field(
+        default=None, description="When the gateway was seen to follow; the hold counts from here."
+    )
+
+
+class TrafficStatus(StatusModel):
+    """Percent of requests for `workload` (the candidate, or the stable version when there is none): three numbers, never conflated."""
+
+    workload: str = Field(description="The workload that the three numbers speak of; the other one has the rest.")
+    desired: int = Field(description="What was decided.")
+    decided_at: datetime = Field(description="When it was decided.")
+    written: int | None = Field(default=None, description="What the route says.")
+    observed: int | None = Field(default=None, description="What the data plane was seen to follow; null until then.")
+    observed_by: str | None = Field(
+        default=None, description="How that was seen: Probe, or Delay when the gateway cannot be asked."
+    )
+
+
+class CheckStatus(StatusModel):
+    """Result of one check of one candidate."""
+
+    name: str = Field(description="evaluation or benchmark.")
+    revision: str = Field(description="The revision that was checked.")
+    verdict: Verdict | None = Field(default=None, description="Pass, Fail, NoData or Error; null while it runs.")
+    reason: str | None = Field(default=None, description="One word.")
+    message: str | None = Field(default=None, description="One line for people, with figures.")
+    started_at: datetime | None = Field(default=None, description="When its Job was asked for.")
+    finished_at: datetime | None = Field(default=None, description="When its verdict was read.")
+
+
+class HistoryEntry(StatusModel):
+    """One finished rollout."""
+
+    attempt: int = Field(description="Running number of the rollout.")
+    revision: str = Field(description="Its revision.")
+    version: str = Field(description="Its version.")
+    outcome: Literal["Promoted", "RolledBack", "Superseded"] = Field(description="How it ended.")
+    reason: str = Field(description="Why, in one word.")
+    started_at: datetime = Field(description="When it began.")
+    finished_at: datetime = Field(description="When it ended.")
+
+
+class ConditionStatus(StatusModel):
+    """A condition as in the Kubernetes API conventions."""
+
+    type: str = Field(description="Ready, Reconciling, Stalled or Available.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: str = Field(description="One word; the reference lists them all.")
+    message: str = Field(description="A sentence for people.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    observed_generation: int = Field(default=0, description="Generation of the spec that this speaks of.")
+
+
+class Withdrawal(StatusModel):
+    """Why the candidate is being taken back."""
+
+    reason: str = Field(description="One word.")
+    message: str = Field(description="A sentence for people.")
+    rejected: bool = Field(description="true: the revision is refused; false: it was only withdrawn.")
+
+
+class ModelDeploymentStatus(StatusModel):
+    """Observed state and the engine's memory."""
+
+    observed_generation: int = Field(default=0, description="Generation of the spec that the operator last acted on.")
+    phase: Phase = Field(default=Phase.PENDING, description="Where the object is in its life.")
+    phase_started_at: datetime | None = Field(default=None, description="When it entered the phase.")
+    stable: VersionStatus | None = Field(default=None, description="The version that users get.")
+    candidate: VersionStatus | None = Field(default=None, description="The version under rollout.")
+    previous: VersionStatus | None = Field(default=None, description="The version before, warm during the soak.")
+    attempt: int = Field(default=0, description="Running number of rollouts.")
+    attempt_started_at: datetime | None = Field(default=None, description="When the last one began.")
+    next_ordinal: int = Field(default=1, description="Number of the next workload; never used twice.")
+    step: StepStatus | None = Field(default=None, description="Where the traffic shift stands.")
+    traffic: TrafficStatus | None = Field(default=None, description="Decided, written and observed weight.")
+    checks: list[CheckStatus] = Field(default_factory=list, description="Checks of the last candidate.")
+    restarts: dict[str, int] = Field(
+        default_factory=dict, description="Restarts of pods, by UID, from before they were first ready."
+    )
+    withdrawal: Withdrawal | None = Field(default=None, description="Why the candidate is being taken back.")
+    rejected_revision: str | None = Field(
+        default=None, description="What automatic rollback refused; not tried again by itself."
+    )
+    rejected_reason: str | None = Field(default=None, description="Why it was refused, in one word.")
+    rejected_message: str | None = Field(default=None, description="Why it was refused, in a sentence.")
+    handled_retry: str | None = Field(
+        default=None, description="The luntra.io/retry annotation that was last acted on."
+    )
+    history: list[HistoryEntry] = Field(default_factory=list, description="The last ten rollouts, newest first.")
+    conditions: list[ConditionStatus] = Field(
+        default_factory=list, description="Ready, Reconciling, Stalled and Available."
+    )
+    replicas: int = Field(default=0, description="Pods of the stable version; for the scale subresource.")
+    selector: str = Field(default="", description="Label selector of its pods; for the scale subresource.")

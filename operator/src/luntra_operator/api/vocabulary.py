@@ -1,0 +1,105 @@
+"""Every word that Luntra writes into the cluster: labels, annotations, conditions, reasons.
+
+One file, so that a user can look up what a label or a reason means and a change of one is seen as
+the API change that it is. `docs/reference.md` lists them with what to do about each.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "luntra.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "ModelDeployment"
+PLURAL: Final = "modeldeployments"
+
+FIELD_MANAGER: Final = "luntra"
+"""Field manager of every server-side apply and the `reportingController` of every Event."""
+
+# Labels. Selectors use LABEL_WORKLOAD alone: it never changes during the life of a pod.
+LABEL_DEPLOYMENT: Final = "luntra.io/model-deployment"
+LABEL_WORKLOAD: Final = "luntra.io/workload"
+LABEL_ROLE: Final = "luntra.io/role"
+LABEL_CHECK: Final = "luntra.io/check"
+LABEL_REVISION: Final = "luntra.io/revision"
+
+ROLE_SERVING: Final = "serving"
+ROLE_CHECK: Final = "check"
+
+# Annotations.
+ANNOTATION_INTENT: Final = "luntra.io/intent"
+"""On a route: `<attempt>/<revision>/<weight>`, the decision that the written weights carry out."""
+ANNOTATION_FRAME: Final = "luntra.io/frame"
+"""On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches), without weights."""
+ANNOTATION_RETRY: Final = "luntra.io/retry"
+"""On a ModelDeployment: names a rejected revision (or its version or digest) that is to be tried again."""
+
+PORT_HTTP: Final = 8080
+PORT_MANAGEMENT: Final = 8090
+
+
+class Phase(StrEnum):
+    """Where a ModelDeployment is in its life; `status.phase`."""
+
+    PENDING = "Pending"
+    PREPARING = "Preparing"
+    CHECKING = "Checking"
+    SHIFTING = "Shifting"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    SOAKING = "Soaking"
+    STABLE = "Stable"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+
+
+class Condition(StrEnum):
+    """Condition types, with the meaning that kstatus gives to the first three."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    AVAILABLE = "Available"
+
+
+class Reason(StrEnum):
+    """Reasons in conditions, in `status.rejectedReason` and of Events."""
+
+    # At rest.
+    STABLE = "Stable"
+    SERVING = "Serving"
+    NOT_SERVING = "NotServing"
+    PAUSED = "Paused"
+    INVALID_SPEC = "InvalidSpec"
+    # A rollout under way.
+    PROGRESSING = "Progressing"
+    ROLLOUT_STARTED = "RolloutStarted"
+    CHECKS_STARTED = "ChecksStarted"
+    TRAFFIC_SHIFTING = "TrafficShifting"
+    WEIGHT_CHANGED = "WeightChanged"
+    PROMOTED = "Promoted"
+    RELEASED = "Released"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    # Why a candidate was refused.
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    LOAD_FAILED = "LoadFailed"
+    CANDIDATE_DIED = "CandidateDied"
+    EVALUATION_FAILED = "EvaluationFailed"
+    BENCHMARK_FAILED = "BenchmarkFailed"
+    CHECK_ERROR = "CheckError"
+    STEP_DEADLINE_EXCEEDED = "StepDeadlineExceeded"
+    # Why a candidate was withdrawn without being refused.
+    SUPERSEDED = "Superseded"
+    RETURNED_TO_STABLE = "ReturnedToStable"
+    # What a rollout waits for.
+    PODS_NOT_READY = "PodsNotReady"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CRASH_LOOP = "CrashLoop"
+    GATEWAY_API_MISSING = "GatewayAPIMissing"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    ROUTE_CONFLICT = "RouteConflict"
+    ROUTE_REPAIRED = "RouteRepaired"
+    NAME_CONFLICT = "NameConflict"
+    NEEDS_DECISION = "NeedsDecision"

@@ -1,0 +1,141 @@
+"""Carry out a plan's actions: render the objects and write them."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import LABEL_WORKLOAD
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+from luntra_operator.kube.errors import ConflictError, RefusedError
+from luntra_operator.rollout import actions
+from luntra_operator.rollout.actions import Action
+from luntra_operator.traffic import httproute
+from luntra_operator.workloads import serving
+from luntra_operator.workloads.check_job import check_job
+from luntra_operator.workloads.naming import check_name, metadata, owned_by
+from luntra_operator.workloads.revision import Revision, controller_revision, read_revision
+
+from .observe import Children, our_backends
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images that the operator is configured with."""
+
+    serving: str
+    checks: str
+
+
+class Executor:
+    """Writes for one ModelDeployment, based on what was read of it in the same turn."""
+
+    def __init__(
+        self, kube: Kube, images: Images, owner: Object, spec: ModelDeploymentSpec, children: Children, attempt: int
+    ) -> None:
+        """Work on `owner`; nothing is written before `run`."""
+        self._kube, self._images = kube, images
+        self._owner, self._spec, self._children, self._attempt = owner, spec, children, attempt
+        self._namespace, self._name = owner["metadata"]["namespace"], owner["metadata"]["name"]
+        self._revisions: dict[str, Revision] = dict(children.revisions)
+
+    async def run(self, planned: tuple[Action, ...]) -> None:
+        """Do one action after the other; the first failure ends it and the next turn plans anew.
+
+        Raises:
+            KubeError: a write failed.
+            TemplateError: the podTemplate is refused.
+        """
+        for action in planned:
+            log.info("%s/%s: %s", self._namespace, self._name, action)
+            await self._do(action)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case actions.KeepRevision():
+                await self._keep_revision(action)
+            case actions.CreateWorkload():
+                await self._create_workload(action)
+            case actions.ScaleWorkload():
+                change = {"spec": {"replicas": action.replicas}}
+                await self._kube.merge(kinds.DEPLOYMENT, self._namespace, action.workload, change)
+            case actions.DeleteWorkload():
+                await self._delete_workload(action.workload)
+            case actions.SelectWorkload():
+                await self._select(action.workload)
+            case actions.WriteRoute():
+                await self._write_route(action)
+            case actions.DeleteRoute():
+                await self._kube.delete(kinds.HTTP_ROUTE, self._namespace, self._name)
+            case actions.RunCheck():
+                await self._run_check(action)
+
+    async def _keep_revision(self, action: actions.KeepRevision) -> None:
+        body = controller_revision(self._owner, self._spec, action.revision, self._attempt, self._images.serving)
+        try:
+            stored = await self._kube.create(kinds.CONTROLLER_REVISION, body)
+        except ConflictError:  # an earlier turn stored it; what is stored counts, not today's settings
+            found = await self._kube.get(kinds.CONTROLLER_REVISION, self._namespace, body["metadata"]["name"])
+            stored = found or body
+        self._revisions[action.revision] = read_revision(stored)
+
+    async def _create_workload(self, action: actions.CreateWorkload) -> None:
+        revision = self._revisions.get(action.revision)
+        if revision is None:
+            raise RefusedError(
+                f"ControllerRevision {self._name}-{action.revision} is gone, so {action.workload} cannot be rendered; "
+                "set spec.model back to that version or to a new one"
+            )
+        # The Deployment last: its pods mount the ConfigMap. What exists is left as it is: an operator that
+        # renders differently than the one before must change no pod.
+        wanted = (
+            (kinds.CONFIG_MAP, self._children.config_maps, serving.config_map(self._owner, action.workload, revision)),
+            (kinds.SERVICE, self._children.services, serving.service(self._owner, action.workload)),
+            (
+                kinds.DEPLOYMENT,
+                self._children.deployments,
+                serving.deployment(self._owner, action.workload, revision, action.replicas),
+            ),
+        )
+        for kind, present, body in wanted:
+            if all(child["metadata"]["name"] != action.workload for child in present):
+                await self._kube.apply(kind, body)
+
+    async def _delete_workload(self, workload: str) -> None:
+        for check in ("evaluation", "benchmark"):
+            if any(job["metadata"]["name"] == check_name(workload, check) for job in self._children.jobs):
+                await self._kube.delete(kinds.JOB, self._namespace, check_name(workload, check))
+        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP):
+            await self._kube.delete(kind, self._namespace, workload)
+
+    async def _select(self, workload: str) -> None:
+        present = any(service["metadata"]["name"] == self._name for service in self._children.services)
+        if present:
+            change = [{"op": "add", "path": "/spec/selector", "value": {LABEL_WORKLOAD: workload}}]
+            await self._kube.patch(kinds.SERVICE, self._namespace, self._name, change)
+        else:
+            await self._kube.create(kinds.SERVICE, serving.stable_service(self._owner, workload))
+
+    async def _write_route(self, action: actions.WriteRoute) -> None:
+        if self._spec.gateway is None:
+            return
+        content = httproute.frame(self._spec.gateway, self._spec.model.name or self._name)
+        route = self._children.route
+        if route is None:
+            meta = metadata(self._owner, self._name)
+            await self._kube.create(kinds.HTTP_ROUTE, httproute.build(meta, content, action.weights, action.intent))
+            return
+        if not owned_by(self._owner, route):
+            raise RefusedError(f"HTTPRoute {self._name} is not owned by this object and is left alone")
+        ours = our_backends(self._name, route)
+        operations = httproute.patch(route, ours, content, action.weights, action.intent)
+        await self._kube.patch(kinds.HTTP_ROUTE, self._namespace, self._name, operations)
+
+    async def _run_check(self, action: actions.RunCheck) -> None:
+        job = check_job(self._owner, self._spec, action.check, action.workload, action.stable, self._images.checks)
+        await self._kube.apply(kinds.JOB, job)

@@ -1,0 +1,193 @@
+"""Pure translation of live Kubernetes objects into the engine's own words."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from luntra_operator.api.base import StatusModel
+from luntra_operator.api.status import Verdict
+from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_WORKLOAD, Reason
+from luntra_operator.rollout.observed import CheckRun, Pod, Problem, Workload
+
+Object = dict[str, Any]
+
+EXIT_PERMANENT: Final = 3
+"""Exit code of a model server whose document can never load; waiting cannot help."""
+
+_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+
+
+class CheckReport(StatusModel):
+    """The JSON that a check's container leaves as its termination message."""
+
+    check: str
+    verdict: Verdict
+    reason: str
+    message: str
+
+
+def workloads(
+    names: Iterable[str],
+    deployments: list[Object],
+    services: list[Object],
+    config_maps: list[Object],
+    pods: list[Object],
+    slices: list[Object],
+) -> dict[str, Workload]:
+    """The workloads of those names, each with what exists of it."""
+    present = [{child["metadata"]["name"] for child in children} for children in (deployments, services, config_maps)]
+    by_name = {child["metadata"]["name"]: child for child in deployments}
+    return {
+        name: Workload(
+            name=name,
+            replicas=by_name[name]["spec"].get("replicas", 1) if name in by_name else None,
+            pods=tuple(read_pod(pod) for pod in pods if _label(pod, LABEL_WORKLOAD) == name and not _leaving(pod)),
+            endpoints=ready_endpoints(slices, name),
+            complete=all(name in names_present for names_present in present),
+            problem=_deployment_problem(by_name.get(name)),
+        )
+        for name in names
+    }
+
+
+def _label(child: Object, label: str) -> str | None:
+    value: str | None = child["metadata"].get("labels", {}).get(label)
+    return value
+
+
+def _leaving(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def ready_endpoints(slices: list[Object], service: str) -> int:
+    """Addresses of a Service that get requests now."""
+    return sum(
+        endpoint.get("conditions", {}).get("ready", True) is not False
+        for piece in slices
+        if _label(piece, "kubernetes.io/service-name") == service
+        for endpoint in piece.get("endpoints") or []
+    )
+
+
+def read_pod(pod: Object) -> Pod:
+    """One pod; the gravest thing that any of its containers says is its problem."""
+    status = pod.get("status", {})
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    return Pod(
+        name=pod["metadata"]["name"],
+        uid=pod["metadata"]["uid"],
+        ready=ready and not _leaving(pod),
+        restarts=sum(container.get("restartCount", 0) for container in containers),
+        ended=status.get("phase") == "Failed" or any(_crashed(container) for container in containers),
+        problem=_pod_problem(pod, containers),
+    )
+
+
+def _crashed(container: Object) -> bool:
+    ended = container.get("state", {}).get("terminated")
+    return bool(ended) and ended.get("exitCode", 0) != 0
+
+
+def _pod_problem(pod: Object, containers: list[Object]) -> Problem | None:
+    problems = [problem for problem in map(_container_problem, containers) if problem]
+    if problems:
+        return max(problems, key=lambda problem: problem.permanent)
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Problem(Reason.UNSCHEDULABLE, condition.get("message") or "no node fits the pod")
+    if pod.get("status", {}).get("phase") == "Failed":
+        return Problem(
+            Reason.CRASH_LOOP, pod["status"].get("message") or pod["status"].get("reason") or "the pod failed"
+        )
+    return None
+
+
+def _container_problem(container: Object) -> Problem | None:
+    state, name = container.get("state", {}), container["name"]
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    waiting = state.get("waiting") or {}
+    told = (ended.get("message") or "").strip()
+    if ended.get("exitCode") == EXIT_PERMANENT:
+        return Problem(
+            Reason.LOAD_FAILED, told or f"container {name} says that its model can never load", permanent=True
+        )
+    if waiting.get("reason") in _IMAGE:
+        detail = waiting.get("message") or waiting["reason"]
+        return Problem(Reason.IMAGE_PULL_FAILED, f"image {container.get('image')}: {detail}")
+    if waiting.get("reason") in _CONFIG:
+        return Problem(Reason.CRASH_LOOP, f"container {name}: {waiting.get('message') or waiting['reason']}")
+    if ended.get("exitCode", 0) != 0 and not container.get("ready"):
+        detail = told or ended.get("reason") or "no message"
+        return Problem(Reason.CRASH_LOOP, f"container {name} ended with exit code {ended['exitCode']}: {detail}")
+    return None
+
+
+def _deployment_problem(deployment: Object | None) -> Problem | None:
+    """Why no pod can even be created: quota, LimitRange, admission."""
+    for condition in (deployment or {}).get("status", {}).get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            message = condition.get("message") or condition.get("reason") or "the ReplicaSet cannot create pods"
+            return Problem(Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.PODS_NOT_READY, message)
+    return None
+
+
+def check_runs(
+    jobs: list[Object], pods: list[Object], workload_of: Mapping[str, str]
+) -> dict[tuple[str, str], CheckRun]:
+    """Check Jobs by check and workload; `workload_of` maps a Job's name to the workload that it checks."""
+    runs = {}
+    for job in jobs:
+        name, check = job["metadata"]["name"], _label(job, LABEL_CHECK)
+        if check and name in workload_of:
+            mine = [pod for pod in pods if _label(pod, "batch.kubernetes.io/job-name") == name]
+            runs[check, workload_of[name]] = _check_run(job, mine)
+    return runs
+
+
+def _check_run(job: Object, pods: list[Object]) -> CheckRun:
+    conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or [] if c["status"] == "True"}
+    reports = [report for pod in sorted(pods, key=_created) if (report := _report(pod))]
+    if "Complete" in conditions and reports:
+        last = reports[-1]
+        return CheckRun(last.verdict, last.reason, last.message)
+    if "Failed" in conditions:
+        told = reports[-1].message if reports else _last_words(pods)
+        failed = conditions["Failed"]
+        return CheckRun("Error", failed.get("reason", "Failed"), told or failed.get("message", "the Job failed"))
+    if "Complete" in conditions:
+        return CheckRun("Error", "NoReport", "the Job completed but left no report; its pod may have been removed")
+    return CheckRun(None)
+
+
+def _created(pod: Object) -> str:
+    created: str = pod["metadata"]["creationTimestamp"]
+    return created
+
+
+def _terminations(pod: Object) -> list[Object]:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return [status["state"]["terminated"] for status in statuses if "terminated" in status.get("state", {})]
+
+
+def _report(pod: Object) -> CheckReport | None:
+    for ended in _terminations(pod):
+        try:
+            return CheckReport.model_validate(json.loads(ended.get("message") or ""))
+        except (ValueError, ValidationError):
+            continue  # not a report: a crash leaves its log here, which _last_words shows
+    return None
+
+
+def _last_words(pods: list[Object]) -> str:
+    words = [ended.get("message") or "" for pod in sorted(pods, key=_created) for ended in _terminations(pod)]
+    return words[-1].strip()[-500:] if words else ""
+
+
+def timestamp(text: str) -> datetime:
+    """A Kubernetes timestamp as an aware datetime."""
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,204 @@
+"""One reconciliation: read, plan, write the status, act, and say when to come back.
+
+Level-triggered: the key is all that it is told. Whatever fails raises, and the queue tries again.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from luntra_operator.api.revision import revision_hash
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.status import ModelDeploymentStatus
+from luntra_operator.api.validation import InvalidSpecError, parse_spec
+from luntra_operator.api.vocabulary import API_VERSION, FIELD_MANAGER, KIND, Reason
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError, UnavailableError
+from luntra_operator.rollout.actions import Event, Plan, WriteRoute
+from luntra_operator.rollout.conditions import refused
+from luntra_operator.rollout.plan import plan
+from luntra_operator.rollout.settle import follow
+from luntra_operator.rollout.turn import Timers, Turn
+from luntra_operator.workloads.merge import TemplateError
+
+from .dataplane import DataPlane
+from .execute import Executor, Images
+from .observe import read_children, snapshot
+from .queue import Key
+
+log = logging.getLogger(__name__)
+
+REPORT_INTERVAL = 10.0
+"""Least seconds between two writes of a status in which nothing was decided."""
+
+REFUSED_RETRY = 30.0
+"""Seconds until a write that the API server refused is tried again; quotas and permissions change."""
+
+Object = dict[str, Any]
+
+
+class Reconciler:
+    """Reconciles ModelDeployments; stateless but for when each status was last written."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        data_plane: DataPlane,
+        images: Images,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Work through `kube`; `clock` tells the time in UTC."""
+        self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
+        self._reported: dict[Key, datetime] = {}
+
+    async def __call__(self, key: Key) -> float | None:
+        """Reconcile one object; the seconds after which to do it again, None to wait for an event.
+
+        Raises:
+            KubeError: the API server could not be reached or refused a write; nothing is half decided.
+        """
+        owner = await self._kube.get(kinds.MODEL_DEPLOYMENT, *key)
+        if owner is None or "deletionTimestamp" in owner["metadata"]:
+            self._reported.pop(key, None)
+            return None  # garbage collection follows the owner references
+        status = ModelDeploymentStatus.model_validate(owner.get("status", {}))
+        try:
+            spec = parse_spec(owner["spec"])
+        except InvalidSpecError as error:
+            return await self._refuse(key, owner, status, Reason.INVALID_SPEC, str(error))
+        try:
+            return await self._turn(key, owner, spec, status)
+        except ConflictError as error:
+            log.debug("%s/%s has changed meanwhile, looking again: %s", *key, error)
+            return 0.05
+        except (RefusedError, TemplateError) as error:
+            reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in str(error) else Reason.INVALID_SPEC
+            latest = await self._kube.get(kinds.MODEL_DEPLOYMENT, *key)
+            if latest is None:
+                return None
+            known = ModelDeploymentStatus.model_validate(latest.get("status", {}))
+            return await self._refuse(key, latest, known, reason, str(error))
+
+    async def _turn(
+        self, key: Key, owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+    ) -> float | None:
+        children = await read_children(self._kube, owner)
+        turn = Turn(spec, status, snapshot(owner, spec, status, children), revision_hash(spec), self._clock())
+        turn = await self._ask_data_plane(owner, turn)
+        planned = plan(turn)
+        executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt)
+        try:
+            postponed = await self._write_status(key, owner, status, planned.status)
+        except UnavailableError:
+            if planned.urgent:  # traffic must leave a bad version even where that cannot be recorded yet
+                await executor.run(tuple(action for action in planned.actions if isinstance(action, WriteRoute)))
+            raise
+        await executor.run(planned.actions)
+        await self._post_events(owner, planned)
+        return min((wish for wish in (planned.requeue_after, postponed) if wish is not None), default=None)
+
+    async def _ask_data_plane(self, owner: Object, turn: Turn) -> Turn:
+        """Look at the gateway's answers, but only when a weight waits for just that."""
+        traffic = follow(turn, Timers(settle_fallback=float("inf")))
+        route = turn.seen.route
+        waiting = traffic is not None and traffic.observed != traffic.desired and traffic.written == traffic.desired
+        if not waiting or route is None or not route.current:
+            return turn
+        model = turn.spec.model.name or owner["metadata"]["name"]
+        answers = await self._data_plane.answers(owner["metadata"]["namespace"], model, turn.spec)
+        return replace(turn, seen=replace(turn.seen, answers=answers))
+
+    async def _write_status(
+        self, key: Key, owner: Object, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+    ) -> float | None:
+        """Write a changed status; the seconds until it is worth it, where nothing was decided a moment ago."""
+        if after == before:
+            return None
+        now = self._clock()
+        last = self._reported.get(key)
+        if last and _decisions(after) == _decisions(before):
+            remaining = REPORT_INTERVAL - (now - last).total_seconds()
+            if remaining > 0:
+                return remaining
+        body = {**owner, "status": after.model_dump(by_alias=True, exclude_none=True, mode="json")}
+        written = await self._kube.replace_status(kinds.MODEL_DEPLOYMENT, body)
+        owner["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"]
+        self._reported[key] = now
+        return None
+
+    async def _refuse(
+        self, key: Key, owner: Object, status: ModelDeploymentStatus, reason: Reason, message: str
+    ) -> float | None:
+        """Say in the conditions that nothing can be done; what serves goes on serving."""
+        log.warning("%s/%s: %s: %s", *key, reason, message)
+        generation = owner["metadata"]["generation"]
+        after = status.model_copy(
+            update={
+                "observed_generation": generation,
+                "conditions": refused(status.conditions, generation, reason, message, self._clock()),
+            }
+        )
+        try:
+            await self._write_status(key, owner, status, after)
+        except ConflictError:
+            return 0.05
+        return REFUSED_RETRY
+
+    async def _post_events(self, owner: Object, planned: Plan) -> None:
+        for event in planned.events:
+            body = event_object(owner, event, planned.status.attempt, self._clock())
+            try:
+                await self._kube.create(kinds.EVENT, body)
+            except ConflictError:
+                continue  # the same transition was announced before a restart
+            except KubeError as error:
+                log.warning("event %s of %s could not be written: %s", event.reason, owner["metadata"]["name"], error)
+
+
+def event_object(owner: Object, event: Event, attempt: int, now: datetime) -> Object:
+    """A core/v1 Event; its name is a hash of the transition, so that a repeated turn announces it once."""
+    meta = owner["metadata"]
+    identity = f"{meta['uid']}/{attempt}/{event.reason}/{event.message}"
+    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{meta['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
+            "namespace": meta["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "type": event.type,
+        "reason": str(event.reason),
+        "message": event.message[:1024],
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
+
+
+def _decisions(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """The status without what is only reported."""
+
+    def uncounted(version: Any) -> Any:
+        return version.model_copy(update={"ready_replicas": 0}) if version else None
+
+    reported = {"replicas": 0, "selector": "", "conditions": _verdicts(status)}
+    counted = {name: uncounted(getattr(status, name)) for name in ("stable", "candidate", "previous")}
+    return status.model_copy(update=reported | counted)
+
+
+def _verdicts(status: ModelDeploymentStatus) -> list[tuple[str, str, str]]:
+    return [(one.type, one.status, one.reason) for one in status.conditions]

@@ -1,0 +1,1 @@
+"""The only importer of `kubernetes`: dicts in, dicts out, typed errors."""

@@ -1,0 +1,189 @@
+"""A small client of the API server: get, list, create, apply, patch, replace_status, delete.
+
+Objects are plain dicts. Every failure is one of `kube.errors`. Nothing is retried here: whoever asked
+decides what a failure means. Requests that get no answer in time raise UnavailableError.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from luntra_operator.api.vocabulary import FIELD_MANAGER
+
+from .errors import KubeError, NotFoundError, UnavailableError, from_response
+from .kinds import Kind
+
+REQUEST_TIMEOUT = 15.0
+"""Seconds until a request without an answer counts as failed."""
+
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class Kube:
+    """Access to one API server, as one identity. Use `Kube.connect()`."""
+
+    def __init__(self, client: ApiClient) -> None:
+        """Wrap a configured API client; the caller closes it."""
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, context: str | None = None, kubeconfig: str | None = None) -> AsyncIterator[Self]:
+        """Connect as a pod does when run in one, else by kubeconfig (argument, $KUBECONFIG or the default place).
+
+        Raises:
+            KubeError: there is no usable configuration.
+        """
+        settings = Configuration()
+        try:
+            if _in_cluster() and not (context or kubeconfig):
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=settings)
+        except (config.ConfigException, OSError) as error:
+            raise KubeError(
+                f"no usable kubeconfig: {error}; set KUBECONFIG or pass --kubeconfig and --context"
+            ) from error
+        async with ApiClient(configuration=settings) as client:
+            yield cls(client)
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """The object, or None if it does not exist.
+
+        Raises:
+            KubeError: any other answer than the object or NotFound.
+        """
+        try:
+            return await self._request("GET", kind.path(namespace, name))
+        except NotFoundError:
+            return None
+
+    async def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace (None: in all), optionally by label selector.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        query = {"labelSelector": selector} if selector else {}
+        answer = await self._request("GET", kind.path(namespace), query)
+        items: list[dict[str, Any]] = answer["items"]
+        # Items of a list carry no type of their own.
+        return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in items]
+
+    async def create(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        """Create an object.
+
+        Raises:
+            ConflictError: it exists.
+            KubeError: the request failed.
+        """
+        return await self._request("POST", kind.path(_namespace(body)), {"fieldManager": FIELD_MANAGER}, body=body)
+
+    async def apply(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        """Server-side apply the whole object under our field manager.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._request("PATCH", kind.path(_namespace(body), body["metadata"]["name"]), query, body, _APPLY)
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """JSON Patch (RFC 6902).
+
+        Raises:
+            ConflictError: a `test` operation did not hold.
+            KubeError: the request failed.
+        """
+        return await self._request(
+            "PATCH", kind.path(namespace, name), {"fieldManager": FIELD_MANAGER}, list(operations), _JSON_PATCH
+        )
+
+    async def merge(self, kind: Kind, namespace: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
+        """JSON Merge Patch (RFC 7386).
+
+        Raises:
+            KubeError: the request failed.
+        """
+        return await self._request(
+            "PATCH", kind.path(namespace, name), {"fieldManager": FIELD_MANAGER}, change, _MERGE_PATCH
+        )
+
+    async def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        """Replace an object if it is still at the resourceVersion that `body` carries.
+
+        Raises:
+            ConflictError: it has changed meanwhile.
+            KubeError: the request failed.
+        """
+        path = kind.path(_namespace(body), body["metadata"]["name"])
+        return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def replace_status(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        """Replace an object's status, with the same precondition as `replace`.
+
+        Raises:
+            ConflictError: the object has changed meanwhile.
+            KubeError: the request failed.
+        """
+        path = kind.path(_namespace(body), body["metadata"]["name"], "status")
+        return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete an object and, in the background, what it owns; no error if it is gone already.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        try:
+            await self._request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
+        except NotFoundError:
+            return
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        request = f"{method} {path}"
+        try:
+            _, url, sent, _, _ = await self._client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(method, url, sent, body, _request_timeout=REQUEST_TIMEOUT)
+            text = (await answer.read()).decode()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(
+                f"{request}: no answer from the API server: {error or type(error).__name__}"
+            ) from error
+        if answer.status >= 400:
+            raise from_response(request, answer.status, text)
+        result: dict[str, Any] = json.loads(text)
+        return result
+
+
+def _in_cluster() -> bool:
+    return Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+
+
+def _namespace(body: dict[str, Any]) -> str | None:
+    namespace: str | None = body["metadata"].get("namespace")
+    return namespace

@@ -1,0 +1,103 @@
+"""What a plan asks the controller to do. Each action is idempotent and names things, never whole objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from luntra_operator.api.status import ModelDeploymentStatus
+from luntra_operator.api.vocabulary import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRevision:
+    """Store the spec's model and serving, with the image resolved, as an immutable ControllerRevision."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWorkload:
+    """Create what is missing of a workload's ConfigMap, Service and Deployment, rendered from its revision."""
+
+    workload: str
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleWorkload:
+    """Set the Deployment's replicas and nothing else of it."""
+
+    workload: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWorkload:
+    """Delete a workload and its check Jobs."""
+
+    workload: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectWorkload:
+    """Let the Service <name> select this workload."""
+
+    workload: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRoute:
+    """Let the route have these weights (percent by workload, in this order) under this intent."""
+
+    weights: Mapping[str, int]
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoute:
+    """Delete the route that we own: the spec names no gateway any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Start the Job of a check of `workload` against `stable` (None: there is nothing to compare with)."""
+
+    check: str
+    workload: str
+    stable: str | None
+
+
+Action = (
+    KeepRevision
+    | CreateWorkload
+    | ScaleWorkload
+    | DeleteWorkload
+    | SelectWorkload
+    | WriteRoute
+    | DeleteRoute
+    | RunCheck
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Kubernetes Event on a transition."""
+
+    reason: Reason
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next status, to be written first; then what to do, in order; then when to look again.
+
+    `urgent`: traffic must leave a bad version; the route is written even where the status cannot be.
+    """
+
+    status: ModelDeploymentStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    requeue_after: float | None = None
+    urgent: bool = False

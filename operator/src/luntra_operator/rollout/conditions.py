@@ -1,0 +1,98 @@
+"""Ready, Reconciling, Stalled and Available, with the meaning that kstatus gives to the first three."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from luntra_operator.api.status import ConditionStatus
+from luntra_operator.api.vocabulary import Condition, Phase, Reason
+
+from .observed import Problem
+from .turn import Turn
+
+_AT_REST = (Phase.STABLE, Phase.SOAKING)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """`moving`: the operator works towards the spec; `stalled`: only a change by a person helps."""
+
+    reason: Reason
+    message: str
+    ready: bool = False
+    moving: bool = False
+    stalled: bool = False
+
+
+def conditions(turn: Turn, waiting: Problem | None) -> list[ConditionStatus]:
+    """All four conditions for the turn's status; times are kept where nothing changed."""
+    state = _state(turn, waiting)
+    serving = turn.stable is not None and turn.stable.endpoints > 0
+    stable = turn.status.stable
+    available = f"{stable.version} serves" if serving and stable else "no version has a ready endpoint"
+    return [
+        _condition(turn, Condition.READY, state.ready, state.reason, state.message),
+        _condition(turn, Condition.RECONCILING, state.moving, state.reason, state.message),
+        _condition(turn, Condition.STALLED, state.stalled, state.reason, state.message),
+        _condition(turn, Condition.AVAILABLE, serving, Reason.SERVING if serving else Reason.NOT_SERVING, available),
+    ]
+
+
+def _state(turn: Turn, waiting: Problem | None) -> _State:
+    status, spec = turn.status, turn.spec
+    if spec.paused:
+        return _State(
+            Reason.PAUSED, "spec.rollout.paused is true: nothing is changed, repaired or rolled back", stalled=True
+        )
+    if waiting is not None and waiting.permanent:
+        return _State(waiting.reason, waiting.message, stalled=True)
+    if status.phase is Phase.ROLLED_BACK:
+        serving = f"{status.stable.version} keeps serving" if status.stable else "no version serves"
+        refused = f"{spec.model.version} was refused ({status.rejected_reason}): {status.rejected_message}; {serving}"
+        return _State(Reason.ROLLED_BACK, refused, stalled=True)
+    if status.phase in _AT_REST and status.stable and waiting is None:
+        return _serving(turn, status.stable.version)
+    message = waiting.message if waiting else f"{status.phase} {spec.model.version}"
+    return _State(Reason.PROGRESSING, message, moving=True)
+
+
+def _serving(turn: Turn, version: str) -> _State:
+    ready = turn.stable.ready_pods if turn.stable else 0
+    if ready < turn.spec.replicas:
+        message = f"{ready} of {turn.spec.replicas} pods of {version} are ready"
+        return _State(Reason.PODS_NOT_READY, message, moving=True)
+    return _State(Reason.STABLE, f"{version} serves with {ready} pods", ready=True)
+
+
+def refused(
+    before: list[ConditionStatus], generation: int, reason: Reason, message: str, now: datetime
+) -> list[ConditionStatus]:
+    """Conditions of an object that cannot be acted on until a person changes something; Available stays as it is."""
+    available = [known for known in before if known.type == Condition.AVAILABLE]
+    values = {Condition.READY: False, Condition.RECONCILING: False, Condition.STALLED: True}
+    return [_built(before, generation, now, kind, value, reason, message) for kind, value in values.items()] + available
+
+
+def _condition(turn: Turn, kind: Condition, value: bool, reason: Reason, message: str) -> ConditionStatus:
+    return _built(turn.status.conditions, turn.seen.generation, turn.now, kind, value, reason, message)
+
+
+def _built(
+    before: list[ConditionStatus],
+    generation: int,
+    now: datetime,
+    kind: Condition,
+    value: bool,
+    reason: Reason,
+    message: str,
+) -> ConditionStatus:
+    status: Literal["True", "False"] = "True" if value else "False"
+    known = next((one for one in before if one.type == kind), None)
+    return ConditionStatus(
+        type=str(kind),
+        status=status,
+        reason=str(reason),
+        message=message[:1024],
+        last_transition_time=known.last_transition_time if known and known.status == status else now,
+        observed_generation=generation,
+    )

@@ -1,0 +1,85 @@
+"""What must be done so that the cluster matches the status just decided.
+
+Level-triggered: it looks only at the status and at what exists, never at what happened before, so it
+finishes what a crashed operator left half done. Traffic comes first, deletions last.
+"""
+
+from luntra_operator.api.status import VersionStatus
+from luntra_operator.api.vocabulary import Phase
+
+from .actions import (
+    Action,
+    CreateWorkload,
+    DeleteRoute,
+    DeleteWorkload,
+    KeepRevision,
+    RunCheck,
+    ScaleWorkload,
+    SelectWorkload,
+    WriteRoute,
+)
+from .settle import intent, selected_workload, target_weights
+from .turn import Turn
+
+
+def converge(turn: Turn) -> tuple[Action, ...]:
+    """The actions that are still missing, in the order in which they are safe."""
+    return (*_traffic(turn), *_workloads(turn), *_checks(turn), *_leftovers(turn))
+
+
+def _traffic(turn: Turn) -> list[Action]:
+    actions: list[Action] = []
+    route = turn.seen.route
+    if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
+        weights = target_weights(turn)
+        stale = (
+            route is None or route.weights != weights or route.intent != intent(turn) or route.frame != turn.seen.frame
+        )
+        if weights and stale:
+            actions.append(WriteRoute(weights, intent(turn)))
+    if turn.spec.gateway is None and route is not None and route.owned:
+        actions.append(DeleteRoute())
+    selected = selected_workload(turn)
+    if selected and turn.seen.service != selected and turn.seen.service_owned:
+        actions.append(SelectWorkload(selected))
+    return actions
+
+
+def _versions(turn: Turn) -> list[VersionStatus]:
+    status = turn.status
+    return [version for version in (status.stable, status.candidate, status.previous) if version]
+
+
+def _workloads(turn: Turn) -> list[Action]:
+    actions: list[Action] = []
+    status, replicas = turn.status, turn.spec.replicas
+    missing = {version.revision for version in _versions(turn)} - turn.seen.revisions
+    if turn.revision in missing:
+        actions.append(KeepRevision(turn.revision))
+    for version in _versions(turn):
+        workload = turn.seen.workload(version.workload)
+        leaving = status.withdrawal is not None and version == status.candidate
+        if not workload.complete and not leaving and version != status.previous:
+            actions.append(CreateWorkload(version.workload, version.revision, replicas))
+        elif workload.replicas not in (None, replicas):
+            actions.append(ScaleWorkload(version.workload, replicas))
+    return actions
+
+
+def _checks(turn: Turn) -> list[Action]:
+    status = turn.status
+    if status.phase is not Phase.CHECKING or status.candidate is None:
+        return []
+    workload, stable = status.candidate.workload, status.stable.workload if status.stable else None
+    waiting = [entry.name for entry in status.checks if entry.verdict is None]
+    return [RunCheck(name, workload, stable) for name in waiting if (name, workload) not in turn.seen.checks]
+
+
+def _leftovers(turn: Turn) -> list[Action]:
+    """Workloads that no version needs and no route names; a gateway may still send to what it was told a moment ago."""
+    wanted = {version.workload for version in _versions(turn)}
+    route = turn.seen.route
+    named = set(route.weights) if route else set()
+    if route is not None and not route.current:
+        return []
+    return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in wanted | named]

@@ -1,0 +1,107 @@
+"""What the engine is told about the cluster: a frozen snapshot, made by the controller from live reads.
+
+The engine never sees a Kubernetes object. Everything it may base a decision on is named here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from luntra_operator.api.status import Verdict, VersionStatus
+from luntra_operator.api.vocabulary import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a pod is not ready or does not exist; `permanent` when waiting cannot help."""
+
+    reason: Reason
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a workload. `ended`: its server has stopped with an error and not come back yet."""
+
+    name: str
+    uid: str
+    ready: bool
+    restarts: int = 0
+    ended: bool = False
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Deployment, Service and ConfigMap of one version.
+
+    `replicas` is what the Deployment asks for, None where there is none; `endpoints` counts ready endpoints of the Service.
+    """
+
+    name: str
+    replicas: int | None
+    pods: tuple[Pod, ...] = ()
+    endpoints: int = 0
+    complete: bool = True
+    problem: Problem | None = None
+
+    @property
+    def ready_pods(self) -> int:
+        """Pods that are ready now."""
+        return sum(pod.ready for pod in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The route as it stands. `weights` holds our backends only, by workload.
+
+    `current`: the gateway's controller has accepted exactly this generation.
+    """
+
+    owned: bool
+    weights: Mapping[str, int]
+    intent: str | None
+    frame: str | None
+    current: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRun:
+    """The Job of one check: `verdict` is None while it runs."""
+
+    verdict: Verdict | None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One snapshot of everything that belongs to a ModelDeployment.
+
+    `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
+    `frame` is what today's spec says of the route; `service` is the workload that the Service <name>
+    selects; `answers` counts by revision what the data
+    plane answered just now, None where it was not or could not be asked.
+    """
+
+    name: str
+    generation: int
+    created: datetime
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    versions: Mapping[str, VersionStatus] = field(default_factory=dict)
+    revisions: frozenset[str] = frozenset()
+    route: Route | None = None
+    route_api: bool = True
+    frame: str = ""
+    service: str | None = None
+    service_owned: bool = True
+    checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)
+    answers: Mapping[str, int] | None = None
+    retry: str | None = None
+    highest_ordinal: int = 0
+
+    def workload(self, name: str) -> Workload:
+        """The workload of that name, an empty one if it does not exist."""
+        return self.workloads.get(name) or Workload(name, replicas=None, complete=False)

@@ -1,0 +1,134 @@
+"""`plan()`: from what is wanted, remembered and seen to what is remembered next and what is done.
+
+Pure and level-triggered: one transition a turn, decided from the status and the snapshot alone, so an
+operator that is killed and restarted at any point continues where it was. The caller writes the status
+first, then carries out the actions, then comes back.
+"""
+
+from dataclasses import replace
+
+from luntra_operator.api.quantities import seconds
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
+from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Phase, Reason
+
+from .actions import Event, Plan, WriteRoute
+from .conditions import conditions
+from .converge import converge
+from .observed import Problem
+from .prepare import await_ready, check
+from .settle import follow, intent
+from .shift import shift, soak
+from .start import at_rest, rebuilt
+from .turn import Decision, Timers, Turn
+from .withdraw import roll_back, supersede
+
+
+def timers(spec: ModelDeploymentSpec) -> Timers:
+    """The engine's durations for a spec: requests in flight get their deadline, at most 30 s, to end."""
+    runtime = spec.serving.runtime if spec.serving else None
+    return Timers(drain=min(30.0, seconds((runtime and runtime.deadline) or "30s")))
+
+
+def plan(turn: Turn) -> Plan:
+    """One turn of the engine."""
+    if turn.spec.paused:
+        return Plan(_reported(turn, None))
+    conflict = _conflict(turn)
+    if conflict is not None:
+        return Plan(_reported(turn, conflict), requeue_after=30)
+    limits = timers(turn.spec)
+    followed = replace(turn, status=turn.status.model_copy(update={"traffic": follow(turn, limits)}))
+    decision = decide(followed, limits)
+    if decision.waiting is not None and decision.waiting.reason is Reason.NEEDS_DECISION:
+        return Plan(_reported(turn, decision.waiting))
+    decided = replace(turn, status=decision.status)
+    actions = converge(decided)
+    moved = decision.status != followed.status
+    return Plan(
+        status=_reported(decided, decision.waiting),
+        actions=actions,
+        events=(*_repair(turn, actions), *decision.events),
+        requeue_after=0 if moved else decision.wake,
+        urgent=decision.urgent,
+    )
+
+
+def decide(turn: Turn, limits: Timers) -> Decision:
+    """The transition to make now, by phase."""
+    status = turn.status
+    lost = rebuilt(turn)
+    if lost is not None:
+        return lost
+    if status.withdrawal is not None:
+        return roll_back(turn, limits)
+    if status.candidate is not None:
+        return _roll_out(turn)
+    if status.phase is Phase.SOAKING:
+        return soak(turn, limits)
+    return at_rest(turn)
+
+
+def _roll_out(turn: Turn) -> Decision:
+    if turn.candidate.revision != turn.revision:
+        return supersede(turn)
+    if turn.status.phase is Phase.CHECKING:
+        return check(turn)
+    if turn.status.phase is Phase.SHIFTING:
+        return shift(turn)
+    return await_ready(turn)
+
+
+def _conflict(turn: Turn) -> Problem | None:
+    """Objects of our names that are not ours are never overwritten."""
+    if turn.seen.route is not None and not turn.seen.route.owned and turn.spec.gateway is not None:
+        message = f"an HTTPRoute {turn.seen.name} exists that this object does not own; delete or rename it"
+        return Problem(Reason.ROUTE_CONFLICT, message, permanent=True)
+    if not turn.seen.service_owned:
+        message = f"a Service {turn.seen.name} exists that this object does not own; delete or rename it"
+        return Problem(Reason.NAME_CONFLICT, message, permanent=True)
+    return None
+
+
+def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
+    """A weight that differs under our present intent was written by somebody else; an older intent is our own unfinished work."""
+    route, traffic = turn.seen.route, turn.status.traffic
+    writes = [action for action in actions if isinstance(action, WriteRoute)]
+    if not writes or route is None or traffic is None or route.intent != intent(turn):
+        return ()
+    if writes[0].intent != route.intent or all(route.weights.get(n) == w for n, w in writes[0].weights.items()):
+        return ()
+    found = ", ".join(f"{name}={weight}" for name, weight in route.weights.items())
+    return (
+        Event(
+            Reason.ROUTE_REPAIRED,
+            f"weights were changed by somebody else ({found or 'none left'}) and are restored",
+            "Warning",
+        ),
+    )
+
+
+def _reported(turn: Turn, waiting: Problem | None) -> ModelDeploymentStatus:
+    """The status with what is only reported: readiness, the scale subresource's fields, conditions."""
+    status = turn.status.model_copy(
+        update={
+            "observed_generation": turn.seen.generation,
+            "stable": _counted(turn, turn.status.stable),
+            "candidate": _counted(turn, turn.status.candidate),
+            "previous": _counted(turn, turn.status.previous),
+        }
+    )
+    serving = status.stable or status.candidate
+    return status.model_copy(
+        update={
+            "conditions": conditions(turn, waiting),
+            "replicas": len(turn.seen.workload(serving.workload).pods) if serving else 0,
+            "selector": f"{LABEL_WORKLOAD}={serving.workload}" if serving else "",
+        }
+    )
+
+
+def _counted(turn: Turn, version: VersionStatus | None) -> VersionStatus | None:
+    if version is None:
+        return None
+    return version.model_copy(update={"ready_replicas": turn.seen.workload(version.workload).ready_pods})

@@ -1,0 +1,102 @@
+"""Weights: what the route should say, what it says, and whether the data plane follows.
+
+A weight is *settled* when the route carries it, the gateway's controller has accepted exactly that
+generation, and answers through the gateway agree. Where the gateway cannot be asked, a delay stands
+in for the answers, and the status says so.
+"""
+
+from collections.abc import Mapping
+
+from luntra_operator.api.status import TrafficStatus, VersionStatus
+
+from .turn import Timers, Turn
+
+
+def target_weights(turn: Turn) -> dict[str, int] | None:
+    """Percent by workload that the route should carry; None while nothing may be routed yet.
+
+    A version at 0 stays named only while it is named already and has ready pods, so that its requests
+    in flight can end; one without a ready pod is never named.
+    """
+    status, traffic = turn.status, turn.status.traffic
+    if traffic is None:
+        return None
+    other = _other(turn)
+    weights = {traffic.workload: traffic.desired}
+    if other is not None:
+        weights = {other.workload: 100 - traffic.desired, **weights}
+    named = turn.seen.route.weights if turn.seen.route else {}
+    kept = {name: weight for name, weight in weights.items() if weight or _may_end(turn, name, named)}
+    return kept if any(kept.values()) and (status.stable or traffic.desired) else None
+
+
+def _may_end(turn: Turn, name: str, named: Mapping[str, int]) -> bool:
+    return name in named and turn.seen.workload(name).endpoints > 0
+
+
+def _other(turn: Turn) -> VersionStatus | None:
+    status, traffic = turn.status, turn.status.traffic
+    versions = [version for version in (status.stable, status.candidate, status.previous) if version]
+    return next((version for version in versions if traffic and version.workload != traffic.workload), None)
+
+
+def selected_workload(turn: Turn) -> str | None:
+    """The workload that the Service <name> should select.
+
+    With a gateway it follows promotion; without one it is itself what moves the traffic.
+    """
+    status, traffic = turn.status, turn.status.traffic
+    if turn.spec.gateway is None and traffic is not None and traffic.desired == 100:
+        return traffic.workload
+    return status.stable.workload if status.stable else None
+
+
+def intent(turn: Turn) -> str:
+    """`<attempt>/<revision>/<weight>`: the decision that a write of the route carries out."""
+    traffic = turn.status.traffic
+    versions = (turn.status.stable, turn.status.candidate, turn.status.previous)
+    revision = next((v.revision for v in versions if v and traffic and v.workload == traffic.workload), "none")
+    return f"{turn.status.attempt}/{revision}/{traffic.desired if traffic else 0}"
+
+
+def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
+    """`status.traffic` with `written` and `observed` brought up to what is seen now."""
+    traffic = turn.status.traffic
+    if traffic is None:
+        return None
+    written = _written(turn, traffic)
+    if written != traffic.desired:
+        return traffic.model_copy(update={"written": written, "observed": None, "observed_by": None})
+    if traffic.observed == traffic.desired and traffic.written == written:
+        return traffic
+    witness = _witness(turn, traffic, timers)
+    seen = {"observed": written, "observed_by": witness} if witness else {"observed": None, "observed_by": None}
+    return traffic.model_copy(update={"written": written, **seen})
+
+
+def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
+    if turn.spec.gateway is None:
+        return (100 if turn.seen.service == traffic.workload else 0) if turn.seen.service else None
+    if turn.seen.route is None:
+        return None
+    return turn.seen.route.weights.get(traffic.workload, 0)
+
+
+def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
+    route, answers = turn.seen.route, turn.seen.answers
+    if turn.spec.gateway is not None:
+        if route is None or not route.current or route.weights != target_weights(turn):
+            return None
+        if answers is not None:
+            return "Probe" if _agrees(turn, traffic, answers) else None
+    return "Delay" if turn.since(traffic.decided_at) >= timers.settle_fallback else None
+
+
+def _agrees(turn: Turn, traffic: TrafficStatus, answers: Mapping[str, int]) -> bool:
+    versions = (turn.status.stable, turn.status.candidate, turn.status.previous)
+    revision = {version.workload: version.revision for version in versions if version}
+    ours = answers.get(revision.get(traffic.workload, ""), 0)
+    others = sum(answers.values()) - ours
+    if traffic.desired == 0:
+        return ours == 0 and others > 0
+    return ours > 0 and (traffic.desired < 100 or others == 0)

@@ -1,0 +1,138 @@
+"""Traffic: step by step to 100, then promotion, then the soak beside the old version."""
+
+from typing import Any
+
+from luntra_operator.api.quantities import seconds
+from luntra_operator.api.spec import Step
+from luntra_operator.api.status import StepStatus, TrafficStatus
+from luntra_operator.api.vocabulary import Phase, Reason
+
+from .actions import Event
+from .evidence import death, obstacle
+from .history import recorded
+from .observed import Problem
+from .start import begin, return_to_previous
+from .turn import Decision, Timers, Turn
+from .withdraw import give_back, withdraw
+
+
+def next_weight(steps: list[Step], current: int) -> int:
+    """The lowest declared weight above `current`, else 100.
+
+    Going by weight and not by position, an edit of the plan in mid-rollout neither repeats a step nor jumps back.
+    """
+    return min((step.weight for step in steps if step.weight > current), default=100)
+
+
+def hold(steps: list[Step], weight: int) -> float:
+    """Seconds to stay at `weight`; 0 for a weight that is not declared."""
+    return next((seconds(step.hold) for step in steps if step.weight == weight and step.hold), 0.0)
+
+
+def first_step(turn: Turn, **changes: Any) -> Decision:
+    """Enter Shifting at the first weight; without a stable version or a gateway, at 100."""
+    if turn.spec.gateway is not None and not turn.seen.route_api:
+        message = "the cluster has no HTTPRoute kind; install the Gateway API CRDs (gateway-api.sigs.k8s.io), then this continues by itself"
+        return Decision(
+            turn.update(**changes), waiting=Problem(Reason.GATEWAY_API_MISSING, message, permanent=True), wake=10
+        )
+    whole = turn.status.stable is None or turn.spec.gateway is None
+    return _step(turn, 100 if whole else next_weight(turn.spec.steps, 0), **changes)
+
+
+def _step(turn: Turn, weight: int, **changes: Any) -> Decision:
+    steps, candidate = turn.spec.steps, turn.candidate
+    index = next((i for i, step in enumerate(steps) if step.weight == weight), len(steps))
+    shifted = turn.update(
+        Phase.SHIFTING,
+        step=StepStatus(index=index, weight=weight),
+        traffic=TrafficStatus(workload=candidate.workload, desired=weight, decided_at=turn.now),
+        **changes,
+    )
+    return Decision(shifted, (Event(Reason.WEIGHT_CHANGED, f"{candidate.version} gets {weight} % of the traffic"),))
+
+
+def shift(turn: Turn) -> Decision:
+    """Shifting: a step's clock runs from when the data plane follows; then the next weight, or promotion."""
+    status, step, traffic = turn.status, turn.status.step, turn.status.traffic
+    if step is None or traffic is None:
+        return first_step(turn)
+    dead = death(turn.candidate_workload, status.restarts)
+    if dead and status.stable:
+        return _dead(turn, dead)
+    if traffic.observed != traffic.desired:
+        return _unsettled(turn, traffic)
+    if step.started_at is None:
+        return Decision(turn.update(step=step.model_copy(update={"started_at": turn.now})))
+    remaining = hold(turn.spec.steps, step.weight) - turn.since(step.started_at)
+    if remaining > 0:
+        return Decision(
+            status,
+            waiting=Problem(Reason.PROGRESSING, f"holding {turn.candidate.version} at {step.weight} %"),
+            wake=remaining,
+        )
+    missing = obstacle(turn.candidate_workload, turn.spec.replicas)
+    if missing:
+        return Decision(status, waiting=missing, wake=5)
+    return promote(turn) if step.weight == 100 else _step(turn, next_weight(turn.spec.steps, step.weight))
+
+
+def _dead(turn: Turn, dead: str) -> Decision:
+    stable = turn.stable
+    if stable is not None and stable.endpoints == 0 and turn.candidate_workload.endpoints > 0:
+        message = f"{dead}; it keeps its traffic only because no pod of the stable version is ready"
+        return Decision(turn.status, waiting=Problem(Reason.CANDIDATE_DIED, message), wake=1)
+    return withdraw(turn, Reason.CANDIDATE_DIED, dead)
+
+
+def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
+    waited, deadline = turn.since(traffic.decided_at), turn.spec.step_deadline
+    told = turn.seen.route.message if turn.seen.route else ""
+    message = (
+        f"the gateway does not follow {traffic.desired} % for {turn.candidate.version} yet{': ' + told if told else ''}"
+    )
+    if waited >= deadline and turn.status.stable:
+        return withdraw(turn, Reason.STEP_DEADLINE_EXCEEDED, f"{message}; given up after {deadline:g} s")
+    late = waited >= deadline
+    return Decision(
+        turn.status, waiting=Problem(Reason.ROUTE_NOT_ACCEPTED, message, permanent=late), wake=Timers().settle_poll
+    )
+
+
+def promote(turn: Turn) -> Decision:
+    """The candidate has all traffic and held: it is the stable version now; the old one stays warm."""
+    status, candidate = turn.status, turn.candidate
+    promoted = turn.update(
+        Phase.SOAKING if status.stable else Phase.STABLE,
+        stable=candidate,
+        candidate=None,
+        previous=status.stable,
+        step=None,
+        history=recorded(turn, "Promoted", Reason.PROMOTED),
+    )
+    return Decision(promoted, (Event(Reason.PROMOTED, f"{candidate.version} is the stable version"),))
+
+
+def soak(turn: Turn, timers: Timers) -> Decision:
+    """Soaking: the old version is warm; a dead new one gives everything back, a new spec ends the soak."""
+    status, stable, previous = turn.status, turn.status.stable, turn.status.previous
+    if stable is None or previous is None:
+        return Decision(turn.update(Phase.STABLE, previous=None))
+    dead = death(turn.seen.workload(stable.workload), status.restarts)
+    warm = turn.seen.workload(previous.workload).endpoints > 0
+    if dead and warm:
+        return give_back(turn, Reason.CANDIDATE_DIED, dead)
+    if turn.revision == previous.revision and warm:
+        return return_to_previous(turn)
+    over = max(turn.spec.soak, timers.drain) if turn.revision == stable.revision else timers.drain
+    remaining = over - turn.since(status.phase_started_at)
+    if remaining > 0:
+        return Decision(status, wake=remaining)
+    event = Event(Reason.RELEASED, f"{previous.version} is released; {stable.version} serves alone")
+    released = turn.update(Phase.STABLE, previous=None)
+    return Decision(released, (event,)) if turn.revision == stable.revision else _release_and_begin(turn, event)
+
+
+def _release_and_begin(turn: Turn, event: Event) -> Decision:
+    started = begin(turn)
+    return Decision(started.status.model_copy(update={"previous": None}), (event, *started.events))

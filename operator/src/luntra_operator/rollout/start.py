@@ -1,0 +1,125 @@
+"""At rest: begin a rollout when the spec asks for a revision that is neither stable nor refused."""
+
+from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
+from luntra_operator.api.vocabulary import Phase, Reason
+
+from .actions import Event
+from .observed import Problem
+from .turn import Decision, Turn
+
+
+def at_rest(turn: Turn) -> Decision:
+    """What to do without a candidate: nothing, return to warm pods, or begin."""
+    status = turn.status
+    retry = _retry(turn)
+    if status.stable and turn.revision == status.stable.revision:
+        cleared = {"rejected_revision": None, "rejected_reason": None, "rejected_message": None}
+        return Decision(turn.update(Phase.STABLE, **cleared))
+    if turn.revision == status.rejected_revision and not retry:
+        return Decision(turn.update(Phase.ROLLED_BACK))
+    return begin(turn)
+
+
+def begin(turn: Turn) -> Decision:
+    """Number a new attempt and a new workload, and start preparing it."""
+    status, model = turn.status, turn.spec.model
+    ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
+    candidate = VersionStatus(
+        revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"
+    )
+    nothing = TrafficStatus(workload=candidate.workload, desired=0, written=0, observed=0, decided_at=turn.now)
+    started = turn.update(
+        Phase.PREPARING,
+        phase_started_at=turn.now,
+        candidate=candidate,
+        attempt=status.attempt + 1,
+        attempt_started_at=turn.now,
+        next_ordinal=ordinal + 1,
+        traffic=nothing if status.stable else None,
+        step=None,
+        checks=[],
+        restarts={},
+        rejected_revision=None,
+        rejected_reason=None,
+        rejected_message=None,
+        handled_retry=_retry(turn) or status.handled_retry,
+    )
+    before = f"; {status.stable.version} keeps serving" if status.stable else ""
+    event = Event(Reason.ROLLOUT_STARTED, f"preparing {model.version} as {candidate.workload}{before}")
+    return Decision(started, (event,))
+
+
+def return_to_previous(turn: Turn) -> Decision:
+    """The spec names the version before, whose pods are still warm: all traffic goes back in one write, unchecked."""
+    previous = turn.status.previous
+    if previous is None:
+        raise LookupError("there is no previous version to return to")
+    back = turn.update(
+        Phase.SHIFTING,
+        candidate=previous,
+        previous=None,
+        attempt=turn.status.attempt + 1,
+        attempt_started_at=turn.now,
+        traffic=TrafficStatus(workload=previous.workload, desired=100, decided_at=turn.now),
+        step=StepStatus(index=len(turn.spec.steps), weight=100),
+        checks=[],
+        restarts={},
+    )
+    event = Event(Reason.TRAFFIC_SHIFTING, f"returning all traffic to {previous.version}, whose pods are still warm")
+    return Decision(back, (event,))
+
+
+def rebuilt(turn: Turn) -> Decision | None:
+    """The status of an object that has lost it while its workloads live on; None where nothing is lost.
+
+    The stable version is the one that the route gives everything to, else the one that the route's intent
+    does not speak of: an unfinished candidate is never taken for stable. Where that cannot be told, nothing
+    is touched and the condition says what a person has to decide.
+    """
+    if turn.status.attempt or not turn.seen.versions:
+        return None
+    named = _named(turn)
+    stable = turn.seen.versions.get(named or "")
+    if stable is None:
+        found = ", ".join(sorted(turn.seen.versions))
+        return Decision(turn.status).because(
+            Problem(
+                Reason.NEEDS_DECISION,
+                f"status is empty but workloads exist ({found}) and neither route nor Service tells which one is stable; "
+                "nothing is changed: delete the ones that must not serve",
+                permanent=True,
+            )
+        )
+    status = turn.update(
+        Phase.STABLE,
+        stable=stable,
+        attempt=1,
+        attempt_started_at=turn.now,
+        next_ordinal=turn.seen.highest_ordinal + 1,
+        traffic=TrafficStatus(workload=stable.workload, desired=100, decided_at=turn.now),
+    )
+    return Decision(
+        status, (Event(Reason.STABLE, f"status was lost; {stable.version} ({stable.workload}) found serving"),)
+    )
+
+
+def _named(turn: Turn) -> str | None:
+    route = turn.seen.route
+    if route is None:
+        return turn.seen.service if turn.spec.gateway is None or len(turn.seen.versions) == 1 else None
+    whole = [name for name, weight in route.weights.items() if weight == 100]
+    if whole:
+        return whole[0]
+    candidate = route.intent.split("/")[1] if route.intent and route.intent.count("/") == 2 else None
+    others = [
+        name for name in route.weights if name in turn.seen.versions and turn.seen.versions[name].revision != candidate
+    ]
+    return others[0] if candidate and len(others) == 1 else None
+
+
+def _retry(turn: Turn) -> str | None:
+    """The retry annotation, if it asks for today's revision and was not acted on before."""
+    asked, status, model = turn.seen.retry, turn.status, turn.spec.model
+    if asked is None or asked == status.handled_retry or turn.revision != status.rejected_revision:
+        return None
+    return asked if asked.split("/")[0] in (turn.revision, model.version, model.digest) else None

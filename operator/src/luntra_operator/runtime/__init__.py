@@ -1,0 +1,1 @@
+"""The process: watches (kopf is imported here only), leader election, health and metrics."""

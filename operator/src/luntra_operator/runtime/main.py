@@ -1,0 +1,137 @@
+"""`luntra-operator`: wait to be the leader, then watch and reconcile until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+
+import aiohttp
+from aiohttp import web
+
+from luntra_operator.controller.dataplane import DataPlane
+from luntra_operator.controller.execute import Images
+from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+from luntra_operator.kube.errors import KubeError
+
+from . import logs
+from .health import application
+from .lease import Lease, LeaseLostError
+from .metrics import Metrics
+from .settings import Settings, SettingsError
+from .watches import Watches
+
+log = logging.getLogger(__name__)
+
+RESYNC = 600.0
+"""Seconds between two lists of all objects: a net below the watches."""
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set or leadership is lost.
+
+    Raises:
+        KubeError: the API server's configuration is unusable.
+        LeaseLostError: another process may be acting; this one must end.
+    """
+    metrics = Metrics()
+    async with Kube.connect() as kube, aiohttp.ClientSession() as session:
+        images = Images(serving=settings.serving_image, checks=settings.check_image)
+        reconciler = Reconciler(kube, DataPlane(kube, session), images)
+        queue = WorkQueue(metrics.measured(reconciler), workers=settings.workers)
+        metrics.watch_queue(lambda: len(queue))
+        async with _served(application(queue, metrics.registry), settings.port):
+            await _act(stop, kube, queue, metrics, settings)
+
+
+async def _act(stop: asyncio.Event, kube: Kube, queue: WorkQueue, metrics: Metrics, settings: Settings) -> None:
+    lease = Lease(kube, settings.namespace, settings.identity)
+    if settings.leader_election and not await _unless(stop, lease.acquire()):
+        return
+    metrics.leader.set(1)
+    watches = Watches(queue, settings.namespaces)
+    tasks = [
+        asyncio.create_task(queue.run(), name="queue"),
+        asyncio.create_task(watches.run(asyncio.Event()), name="watches"),
+        asyncio.create_task(_resync(kube, queue, settings), name="resync"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    if settings.leader_election:
+        tasks.append(asyncio.create_task(lease.hold(), name="lease"))
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if settings.leader_election:
+        await lease.release()
+    for task in done:
+        log.info("stopping: %s ended", task.get_name())
+        task.result()
+
+
+async def _unless(stop: asyncio.Event, waiting: Coroutine[None, None, None]) -> bool:
+    """Whether `waiting` ended before `stop` was set; it is cancelled otherwise."""
+    task, stopped = asyncio.create_task(waiting), asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+    for one in pending:
+        one.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if task in done:
+        task.result()
+    return task in done
+
+
+async def _resync(kube: Kube, queue: WorkQueue, settings: Settings) -> None:
+    """Add every object now and then, in case a watch has missed something."""
+    while True:
+        for namespace in settings.namespaces or (None,):
+            try:
+                for found in await kube.list(kinds.MODEL_DEPLOYMENT, namespace):
+                    queue.add((found["metadata"]["namespace"], found["metadata"]["name"]))
+            except KubeError as error:
+                log.warning("objects could not be listed, the watches go on: %s", error)
+        await asyncio.sleep(RESYNC)
+
+
+@contextlib.asynccontextmanager
+async def _served(app: web.Application, port: int) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def main() -> int:
+    """Entry point of the container; the exit code is 0 after SIGTERM, 1 on failure, 2 on wrong settings."""
+    logs.configure(os.environ.get("LUNTRA_LOG_LEVEL", "INFO"))
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - the message is all there is to say
+        return 2
+    return asyncio.run(_main(settings))
+
+
+async def _main(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await run(settings, stop)
+    except (KubeError, LeaseLostError) as error:
+        log.error("the operator stops: %s", error)  # noqa: TRY400
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

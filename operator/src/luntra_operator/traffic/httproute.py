@@ -1,0 +1,145 @@
+"""HTTPRoute in Owned mode (gateway.networking.k8s.io/v1): build it once, then patch what is ours.
+
+The route is created whole. After that only our backends' weights, our annotations and, when
+`spec.traffic` changes, its frame (parents, hostnames, matches) are patched, each with a `test` of the
+resourceVersion: lists in a route are atomic, and what others added must survive.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luntra_operator.api.spec import GatewayTraffic
+from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, PORT_HTTP
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """A route as read: percent by workload of our backends, what it was last written for, and whether it is in force."""
+
+    weights: Mapping[str, int]
+    intent: str | None
+    frame: str | None
+    current: bool
+    message: str
+
+
+def frame(gateway: GatewayTraffic, model: str) -> dict[str, Any]:
+    """What the spec says of the route besides its backends."""
+    content = gateway.model_dump(by_alias=True, exclude_none=True, mode="json")
+    default = [{"path": {"type": "PathPrefix", "value": f"/v2/models/{model}"}}]
+    return {
+        "parentRefs": content["parentRefs"],
+        "hostnames": content.get("hostnames", []),
+        "matches": content.get("matches", default),
+    }
+
+
+def frame_hash(content: dict[str, Any]) -> str:
+    """A short hash of a frame, to see whether the spec has changed since it was written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def build(metadata: dict[str, Any], content: dict[str, Any], weights: Mapping[str, int], intent: str) -> dict[str, Any]:
+    """A new HTTPRoute with one rule."""
+    marks = {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: frame_hash(content)}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {**metadata, "annotations": marks},
+        "spec": {
+            "parentRefs": content["parentRefs"],
+            **({"hostnames": content["hostnames"]} if content["hostnames"] else {}),
+            "rules": [
+                {
+                    "matches": content["matches"],
+                    "backendRefs": [_backend(name, weight) for name, weight in weights.items()],
+                }
+            ],
+        },
+    }
+
+
+def patch(
+    route: dict[str, Any], ours: frozenset[str], content: dict[str, Any], weights: Mapping[str, int], intent: str
+) -> list[dict[str, Any]]:
+    """JSON Patch (RFC 6902) that gives the route these weights, this frame and this intent, and leaves all else alone.
+
+    `ours` are the workloads whose backends we may remove; other backends stay where they are.
+    """
+    rules = route["spec"].get("rules") or []
+    index = _our_rule(rules, ours | set(weights))
+    annotations = dict(route["metadata"].get("annotations") or {})
+    operations: list[dict[str, Any]] = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]}
+    ]
+    new_frame = annotations.get(ANNOTATION_FRAME) != frame_hash(content)
+    if index is None:
+        rule = {"matches": content["matches"], "backendRefs": [_backend(n, w) for n, w in weights.items()]}
+        operations.append({"op": "add", "path": "/spec/rules", "value": [*rules, rule]})
+    else:
+        backends = _backends(rules[index].get("backendRefs") or [], ours, weights)
+        operations.append({"op": "add", "path": f"/spec/rules/{index}/backendRefs", "value": backends})
+        if new_frame:
+            operations.append({"op": "add", "path": f"/spec/rules/{index}/matches", "value": content["matches"]})
+    if new_frame:
+        operations.append({"op": "add", "path": "/spec/parentRefs", "value": content["parentRefs"]})
+        operations.append({"op": "add", "path": "/spec/hostnames", "value": content["hostnames"]})
+    annotations |= {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: frame_hash(content)}
+    return [*operations, {"op": "add", "path": "/metadata/annotations", "value": annotations}]
+
+
+def read(route: dict[str, Any], ours: frozenset[str]) -> RouteState:
+    """What a live route says of our workloads."""
+    rules = route["spec"].get("rules") or []
+    index = _our_rule(rules, ours)
+    refs = (rules[index].get("backendRefs") or []) if index is not None else []
+    annotations = route["metadata"].get("annotations") or {}
+    current, message = _in_force(route)
+    return RouteState(
+        weights={ref["name"]: ref.get("weight", 1) for ref in refs if ref["name"] in ours},
+        intent=annotations.get(ANNOTATION_INTENT),
+        frame=annotations.get(ANNOTATION_FRAME),
+        current=current,
+        message=message,
+    )
+
+
+def _in_force(route: dict[str, Any]) -> tuple[bool, str]:
+    """Whether every parent has accepted this generation and resolved its backends; if not, why."""
+    generation = route["metadata"].get("generation", 0)
+    parents = route.get("status", {}).get("parents") or []
+    if len(parents) < len(route["spec"].get("parentRefs") or []):
+        return False, "no gateway controller has answered for every parentRef; do the Gateway and its controller exist?"
+    for parent in parents:
+        conditions = {condition["type"]: condition for condition in parent.get("conditions") or []}
+        for kind in ("Accepted", "ResolvedRefs"):
+            found = conditions.get(kind)
+            if found is None or found.get("observedGeneration", 0) < generation:
+                return False, f"the controller of Gateway {parent['parentRef']['name']} has not read the last write yet"
+            if found["status"] != "True":
+                return False, f"{kind}={found['status']} ({found['reason']}): {found.get('message', '')}"
+    return True, ""
+
+
+def _our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
+    for index, rule in enumerate(rules):
+        if any(ref["name"] in ours for ref in rule.get("backendRefs") or []):
+            return index
+    return None
+
+
+def _backends(refs: list[dict[str, Any]], ours: frozenset[str], weights: Mapping[str, int]) -> list[dict[str, Any]]:
+    kept = [
+        {**ref, "weight": weights[ref["name"]]} if ref["name"] in weights else ref
+        for ref in refs
+        if ref["name"] in weights or ref["name"] not in ours
+    ]
+    present = {ref["name"] for ref in kept}
+    return kept + [_backend(name, weight) for name, weight in weights.items() if name not in present]
+
+
+def _backend(name: str, weight: int) -> dict[str, Any]:
+    return {"group": "", "kind": "Service", "name": name, "port": PORT_HTTP, "weight": weight}

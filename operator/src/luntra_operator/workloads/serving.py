@@ -1,0 +1,174 @@
+"""Deployment, Service and ConfigMap of one workload.
+
+The pod template names no model: a pod learns what to serve from the mounted document. So promoting a
+version changes nothing in its pods, and later the model can change without a new pod.
+"""
+
+import json
+from typing import Any
+
+from luntra_operator.api.quantities import seconds
+from luntra_operator.api.spec import ServerRuntime
+from luntra_operator.api.vocabulary import (
+    LABEL_REVISION,
+    LABEL_ROLE,
+    LABEL_WORKLOAD,
+    PORT_HTTP,
+    PORT_MANAGEMENT,
+    ROLE_SERVING,
+)
+
+from .merge import checked_template
+from .naming import labels, metadata
+from .revision import Revision
+
+CONTAINER = "server"
+DRAIN_SECONDS = 30
+"""Longest that a stopping pod may take for requests in flight after it refuses new ones."""
+
+
+def document(model: str, revision: Revision) -> dict[str, Any]:
+    """The desired document of a workload's pods (generation 1: a BlueGreen workload never gets another)."""
+    return {
+        "generation": 1,
+        "model": model,
+        "stable": {
+            "version": revision.model.version,
+            "revision": revision.hash,
+            "uri": revision.model.uri,
+            "digest": revision.model.digest,
+        },
+    }
+
+
+def config_map(owner: dict[str, Any], workload: str, revision: Revision) -> dict[str, Any]:
+    """The ConfigMap that carries the workload's document."""
+    model = revision.model.name or owner["metadata"]["name"]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(owner, workload, workload, **{LABEL_REVISION: revision.hash}),
+        "data": {"document.json": json.dumps(document(model, revision), indent=2)},
+    }
+
+
+def service(owner: dict[str, Any], workload: str) -> dict[str, Any]:
+    """The Service of one workload: what routes and checks name."""
+    return _service(metadata(owner, workload, workload), workload)
+
+
+def stable_service(owner: dict[str, Any], workload: str) -> dict[str, Any]:
+    """The Service <name> for callers in the cluster; it selects the stable workload and is flipped at promotion."""
+    return _service(metadata(owner, owner["metadata"]["name"]), workload)
+
+
+def _service(meta: dict[str, Any], workload: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta,
+        "spec": {
+            "selector": {LABEL_WORKLOAD: workload},
+            "ports": [
+                {"name": "http", "port": PORT_HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
+            ],
+        },
+    }
+
+
+def deployment(owner: dict[str, Any], workload: str, revision: Revision, replicas: int) -> dict[str, Any]:
+    """The Deployment of one workload.
+
+    Raises:
+        TemplateError: `serving.podTemplate` asks for something that is refused.
+    """
+    name = owner["metadata"]["name"]
+    runtime = revision.serving.runtime or ServerRuntime()
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(owner, workload, workload, **{LABEL_REVISION: revision.hash}),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": {LABEL_WORKLOAD: workload}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": checked_template(_template(name, workload, revision, runtime), revision.serving.pod_template),
+        },
+    }
+
+
+def _template(name: str, workload: str, revision: Revision, runtime: ServerRuntime) -> dict[str, Any]:
+    delay = runtime.termination_delay or "5s"
+    return {
+        "metadata": {"labels": labels(name, workload, **{LABEL_ROLE: ROLE_SERVING})},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": int(seconds(delay)) + DRAIN_SECONDS + 5,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "fsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(revision, runtime, delay)],
+            "volumes": [
+                {"name": "document", "configMap": {"name": workload}},
+                {"name": "cache", "emptyDir": {}},
+                {"name": "tmp", "emptyDir": {}},
+            ],
+        },
+    }
+
+
+def _container(revision: Revision, runtime: ServerRuntime, delay: str) -> dict[str, Any]:
+    options = {
+        "--document": "/etc/luntra/document.json",
+        "--host": "0.0.0.0",  # noqa: S104 - a pod's own network namespace
+        "--http-port": str(PORT_HTTP),
+        "--management-host": "0.0.0.0",  # noqa: S104 - read-only state and metrics; no route leads here
+        "--management-port": str(PORT_MANAGEMENT),
+        "--cache-dir": "/var/cache/luntra",
+        "--termination-delay": delay,
+        "--deadline": runtime.deadline or "30s",
+        "--max-queue": str(runtime.max_queue or 256),
+        "--max-batch": str(runtime.max_batch or 1),
+        "--batch-delay": runtime.batch_delay or "0s",
+    }
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": revision.image,
+        "args": [f"{key}={value}" for key, value in options.items()],
+        "ports": [
+            {"name": "http", "containerPort": PORT_HTTP},
+            {"name": "management", "containerPort": PORT_MANAGEMENT},
+        ],
+        # A load may be slow; until it is done only the startup probe runs, and the rollout's deadline bounds it.
+        "startupProbe": _probe("/v2/health/live", period=1, failures=60),
+        "readinessProbe": _probe("/v2/health/ready", period=1, failures=1),
+        "livenessProbe": _probe("/v2/health/live", period=10, failures=6),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "document", "mountPath": "/etc/luntra", "readOnly": True},
+            {"name": "cache", "mountPath": "/var/cache/luntra"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the container
+        ],
+    }
+    if revision.serving.resources:
+        container["resources"] = revision.serving.resources.model_dump(exclude_none=True)
+    return container
+
+
+def _probe(path: str, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
