@@ -32,9 +32,7 @@ def _traffic(turn: Turn) -> list[Action]:
     route = turn.seen.route
     if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
         weights = target_weights(turn)
-        stale = (
-            route is None or route.weights != weights or route.intent != intent(turn) or route.frame != turn.seen.frame
-        )
+        stale = route is None or route.weights != weights or route.frame != turn.seen.frame
         if weights and stale:
             actions.append(WriteRoute(weights, intent(turn)))
     if turn.spec.gateway is None and route is not None and route.owned:

@@ -5,6 +5,7 @@ operator that is killed and restarted at any point continues where it was. The c
 first, then carries out the actions, then comes back.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from luntra_operator.api.quantities import seconds
@@ -17,7 +18,7 @@ from .conditions import conditions
 from .converge import converge
 from .observed import Problem
 from .prepare import await_ready, check
-from .settle import follow, intent
+from .settle import follow, target_weights
 from .shift import shift, soak
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
@@ -91,21 +92,24 @@ def _conflict(turn: Turn) -> Problem | None:
 
 
 def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
-    """A weight that differs under our present intent was written by somebody else; an older intent is our own unfinished work."""
+    """An Event if somebody else has changed our weights.
+
+    They were seen in the route before (`traffic.written`), so a route that differs now is not our own
+    unfinished work. Backends at 0 come and go by our own doing.
+    """
     route, traffic = turn.seen.route, turn.status.traffic
     writes = [action for action in actions if isinstance(action, WriteRoute)]
-    if not writes or route is None or traffic is None or route.intent != intent(turn):
+    if not writes or route is None or traffic is None or traffic.written != traffic.desired:
         return ()
-    if writes[0].intent != route.intent or all(route.weights.get(n) == w for n, w in writes[0].weights.items()):
+    if _nonzero(target_weights(turn) or {}) == _nonzero(route.weights):
         return ()
     found = ", ".join(f"{name}={weight}" for name, weight in route.weights.items())
-    return (
-        Event(
-            Reason.ROUTE_REPAIRED,
-            f"weights were changed by somebody else ({found or 'none left'}) and are restored",
-            "Warning",
-        ),
-    )
+    message = f"weights were changed by somebody else ({found or 'none left'}) and are restored"
+    return (Event(Reason.ROUTE_REPAIRED, message, "Warning"),)
+
+
+def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def _reported(turn: Turn, waiting: Problem | None) -> ModelDeploymentStatus:

@@ -1,0 +1,192 @@
+"""A model of a cluster for the engine's tests: it carries out actions the way a real one would, on a clock of its own."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from luntra_operator.api.revision import revision_hash
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
+from luntra_operator.api.validation import parse_spec
+from luntra_operator.rollout import actions
+from luntra_operator.rollout.actions import Plan
+from luntra_operator.rollout.observed import CheckRun, Observed, Pod, Problem, Route, Workload
+from luntra_operator.rollout.plan import plan
+from luntra_operator.rollout.turn import Turn
+from luntra_operator.workloads.naming import ordinal
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def spec(version: str = "v1", **rollout: Any) -> ModelDeploymentSpec:
+    """A spec with a gateway and three steps of 10 s; `rollout` overrides parts of spec.rollout."""
+    steps = [{"weight": weight, "hold": "10s"} for weight in (10, 30, 60)]
+    return parse_spec(
+        {
+            "model": {
+                "version": version,
+                "uri": f"https://models.example/{version}",
+                "digest": "sha256:" + hashlib.sha256(version.encode()).hexdigest(),
+            },
+            "serving": {"runtime": {"deadline": "1s"}},
+            "replicas": 2,
+            "traffic": {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["digits.example"]}},
+            "rollout": {"steps": steps, "soak": "60s", "deadlines": {"ready": "120s", "step": "60s"}, **rollout},
+        }
+    )
+
+
+@dataclass
+class World:
+    """Cluster, clock and status. `healthy` decides which versions get ready; `verdicts` what checks say."""
+
+    spec: ModelDeploymentSpec = field(default_factory=spec)
+    status: ModelDeploymentStatus = field(default_factory=ModelDeploymentStatus)
+    now: datetime = START
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    revision_of: dict[str, str] = field(default_factory=dict)
+    revisions: set[str] = field(default_factory=set)
+    route: Route | None = None
+    route_api: bool = True
+    service: str | None = None
+    checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
+    retry: str | None = None
+    broken: dict[str, Problem] = field(default_factory=dict)
+    verdicts: dict[str, CheckRun] = field(default_factory=dict)
+    answering: bool = True
+    following: bool = True
+    weights: list[dict[str, int]] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def observed(self) -> Observed:
+        """What the controller would see now."""
+        known = {name: self._version(name) for name in self.workloads if name in self.revision_of}
+        return Observed(
+            name="digits",
+            generation=1,
+            created=START,
+            workloads=self.workloads,
+            versions=known,
+            revisions=frozenset(self.revisions),
+            route=self.route,
+            route_api=self.route_api,
+            frame="frame",
+            service=self.service,
+            checks=self.checks,
+            answers=self._answers(),
+            retry=self.retry,
+            highest_ordinal=max(map(ordinal, self.workloads), default=0),
+        )
+
+    def _version(self, workload: str) -> VersionStatus:
+        revision = self.revision_of[workload]
+        return VersionStatus(
+            revision=revision, version=self.versions[revision], digest="sha256:" + "0" * 64, workload=workload
+        )
+
+    def _answers(self) -> dict[str, int] | None:
+        if self.route is None or not self.answering:
+            return None
+        return {self.revision_of[name]: weight for name, weight in self.route.weights.items() if weight}
+
+    def turn(self) -> Plan:
+        """One turn: plan, write the status, carry out the actions."""
+        planned = plan(Turn(self.spec, self.status, self.observed(), revision_hash(self.spec), self.now))
+        self.versions[revision_hash(self.spec)] = self.spec.model.version
+        self.status = ModelDeploymentStatus.model_validate_json(planned.status.model_dump_json(by_alias=True))
+        self.events += [(str(event.reason), event.message) for event in planned.events]
+        for action in planned.actions:
+            self.carry_out(action)
+        return planned
+
+    def carry_out(self, action: actions.Action) -> None:
+        """What a cluster does with one action."""
+        match action:
+            case actions.KeepRevision():
+                self.revisions.add(action.revision)
+            case actions.CreateWorkload():
+                self.revision_of[action.workload] = action.revision
+                self.workloads[action.workload] = self._started(action.workload, action.replicas)
+            case actions.ScaleWorkload():
+                self.workloads[action.workload] = self._started(action.workload, action.replicas)
+            case actions.DeleteWorkload():
+                del self.workloads[action.workload]
+            case actions.SelectWorkload():
+                self.service = action.workload
+            case actions.WriteRoute():
+                for name in action.weights:
+                    assert self.workloads[name].endpoints > 0, f"{name} is named without a ready endpoint"
+                assert sum(action.weights.values()) == 100
+                self.route = Route(
+                    owned=True, weights=dict(action.weights), intent=action.intent, frame="frame", current=self.following
+                )
+                self.weights.append(dict(action.weights))
+            case actions.DeleteRoute():
+                self.route = None
+            case actions.RunCheck():
+                self.checks[action.check, action.workload] = self.verdicts.get(action.check, CheckRun("Pass"))
+
+    def _started(self, name: str, replicas: int) -> Workload:
+        problem = self.broken.get(self.versions.get(self.revision_of[name], ""))
+        pods = tuple(
+            Pod(f"{name}-{i}", f"uid-{name}-{i}", ready=problem is None, problem=problem) for i in range(replicas)
+        )
+        return Workload(name, replicas, pods, endpoints=0 if problem else replicas)
+
+    def run(self, seconds: float = 0.0, turns: int = 200) -> None:
+        """Turn after turn, letting time pass as far as `seconds`, until nothing is left to do in that time."""
+        end = self.now + timedelta(seconds=seconds)
+        for _ in range(turns):
+            before = self.status
+            planned = self.turn()
+            if planned.requeue_after == 0 or planned.actions or self.status.conditions != before.conditions:
+                continue
+            wake = planned.requeue_after
+            if wake is None or self.now + timedelta(seconds=wake) > end:
+                self.now = max(self.now, end)
+                return
+            self.now += timedelta(seconds=wake)
+        raise AssertionError(f"the engine does not come to rest: {self.status.phase}, {self.events[-5:]}")
+
+    def until(self, phase: str, limit: float = 600) -> None:
+        """Let time pass second by second until the phase is reached."""
+        for _ in range(int(limit)):
+            self.run()
+            if self.status.phase == phase:
+                return
+            self.now += timedelta(seconds=1)
+        raise AssertionError(f"{phase} was not reached in {limit} s; it is {self.status.phase}")
+
+    def until_weight(self, weight: int) -> None:
+        """Let time pass until the candidate's weight was decided and settled."""
+        for _ in range(600):
+            self.run()
+            if self.status.step and self.status.step.weight == weight and self.status.step.started_at:
+                return
+            self.now += timedelta(seconds=1)
+        raise AssertionError(f"weight {weight} was not reached; {self.status.phase} {self.status.step}")
+
+    def kill(self, workload: str, endpoints: int = 0) -> None:
+        """All pods of a workload crash; `endpoints` are still ready."""
+        found = self.workloads[workload]
+        pods = tuple(replace(pod, ready=False, restarts=pod.restarts + 1) for pod in found.pods)
+        self.workloads[workload] = replace(found, pods=pods, endpoints=endpoints)
+
+    @property
+    def condition(self) -> dict[str, tuple[str, str]]:
+        """Status and reason by condition type."""
+        return {one.type: (one.status, one.reason) for one in self.status.conditions}
+
+
+@pytest.fixture
+def world() -> World:
+    """A cluster in which v1 is stable."""
+    fresh = World()
+    fresh.until("Stable")
+    fresh.weights.clear()
+    fresh.events.clear()
+    return fresh
