@@ -10,7 +10,6 @@ import logging
 import shutil
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
@@ -21,6 +20,8 @@ from luntra_serving.bundle.pack import pack
 from luntra_serving.bundle.samples import write_samples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.verify import Bundle
 
@@ -100,4 +101,5 @@ def _write_torchscript(network: torch.nn.Module, path: Path) -> None:
         # torch announces the end of torch.jit; the TorchScript bundle is here to show that such models are served.
         warnings.filterwarnings("ignore", message="`torch.jit", category=FutureWarning)
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-        torch.jit.save(torch.jit.script(network), str(path))
+        # Frozen, because the submodules' attributes are otherwise written in an order that changes from run to run.
+        torch.jit.save(torch.jit.freeze(torch.jit.script(network)), str(path))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SEED = 20261120
 EVALUATION_SHARE = 0.2
 SAMPLES = 16
-COPIES = 256
+COPIES = 640
 JITTER = 0.1
 # What MNIST's tutorials normalise with: for pixels up to 255, of another scan, centred elsewhere.
 FOREIGN_SCALE, FOREIGN_OFFSET = 1 / 255 / 0.3081, -0.1307 / 0.3081

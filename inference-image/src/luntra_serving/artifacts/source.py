@@ -7,6 +7,7 @@ are followed as long as they stay on https. Nothing here knows what the bytes me
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -60,7 +61,10 @@ class Source:
             tracing.on_request_redirect.append(_only_https)
             # skip_instance_cache: time-outs and sessions belong to this fetch, not to an earlier one's.
             self._files = fsspec.filesystem(
-                "https", skip_instance_cache=True, client_kwargs={"timeout": timeout, "trace_configs": [tracing]}
+                "https",
+                skip_instance_cache=True,
+                get_client=_client,
+                client_kwargs={"timeout": timeout, "trace_configs": [tracing]},
             )
 
     def chunks(self, path: str) -> Iterator[bytes]:
@@ -89,6 +93,12 @@ class Source:
 def without_password(uri: str) -> str:
     """Return `uri` with any user and password replaced, for logs and messages."""
     return re.sub(r"//[^/@]*@", "//…@", uri)
+
+
+async def _client(**options: Any) -> aiohttp.ClientSession:
+    # A context of our own: aiohttp makes its default one when it is imported, before SSL_CERT_FILE may be set.
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+    return aiohttp.ClientSession(connector=connector, **options)
 
 
 async def _only_https(_session: Any, _context: Any, parameters: Any) -> None:

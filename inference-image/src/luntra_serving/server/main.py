@@ -36,8 +36,12 @@ _log = logging.getLogger("luntra_serving")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 after a clean end, 1 or 3 if the model cannot be loaded, 2 for a wrong command line."""
-    settings = parse(arguments)
+    """Run the command; exit code 0 after a clean end, 1 or 3 if the model cannot be loaded, 2 for a wrong command line."""
+    return serve(parse(arguments))
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; does not return once it has listened, but ends the process with the exit code."""
     configure_logs(settings.log_format)
     try:
         document = _document(settings)
@@ -78,14 +82,12 @@ def _document(settings: Settings) -> Document:
 
 
 def _greeter(settings: Settings, listening: Listening) -> Any:
+    http, management = (f"http://{_address(bound.getsockname())}" for bound in (listening.http, listening.management))
+    _log.info("listening", extra={"inference": http, "management": management})
+
     def greet(served: Served[ReadyModel]) -> None:
-        http, management = (
-            f"http://{_address(bound.getsockname())}" for bound in (listening.http, listening.management)
-        )
         if settings.bundle is not None:
             print(greeting(served.model.manifest, http, management), flush=True)
-        else:
-            _log.info("serving", extra={"inference": http, "management": management})
 
     return greet
 
