@@ -1,0 +1,83 @@
+"""Access to the ModelDeployments of a cluster: a narrow port, and its adapter over `luntra_operator.kube`.
+
+The adapter turns the API server's refusals into sentences that say what to do; nothing is retried here.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+from luntra_operator.kube.errors import KindMissingError, KubeError, RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+ModelDeployment = dict[str, Any]
+"""An object as the API server gives it."""
+
+
+class AccessError(Exception):
+    """The cluster cannot be asked; the text says why and what to do."""
+
+
+class Objects(Protocol):
+    """The ModelDeployments of one cluster. All methods raise AccessError."""
+
+    async def get(self, namespace: str, name: str) -> ModelDeployment | None:
+        """Give one object, or None where it does not exist."""
+        ...
+
+    async def list(self, namespace: str | None) -> list[ModelDeployment]:
+        """Give all objects of a namespace, or of all namespaces."""
+        ...
+
+
+class ClusterObjects:
+    """The port `Objects` over a connection to an API server."""
+
+    def __init__(self, kube: Kube) -> None:
+        """Use an open connection."""
+        self._kube = kube
+
+    async def get(self, namespace: str, name: str) -> ModelDeployment | None:
+        with _explained():
+            return await self._kube.get(kinds.MODEL_DEPLOYMENT, namespace, name)
+
+    async def list(self, namespace: str | None) -> list[ModelDeployment]:
+        with _explained():
+            return await self._kube.list(kinds.MODEL_DEPLOYMENT, namespace)
+
+
+@asynccontextmanager
+async def connect(context: str | None, kubeconfig: str | None) -> AsyncIterator[Objects]:
+    """Connect to the cluster of a kubeconfig context (None: the current one).
+
+    Raises:
+        AccessError: there is no usable configuration.
+    """
+    with _explained():
+        async with Kube.connect(context=context, kubeconfig=kubeconfig) as kube:
+            yield ClusterObjects(kube)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except KindMissingError as error:
+        raise AccessError(
+            "the cluster does not know ModelDeployments: install Luntra first (helm install luntra charts/luntra "
+            "--namespace luntra-system --create-namespace), or choose another cluster with --context"
+        ) from error
+    except UnavailableError as error:
+        raise AccessError(
+            f"{error}\nIs the cluster up, and is it the right one? Try `kubectl cluster-info`, or choose with --context "
+            "and --kubeconfig"
+        ) from error
+    except RefusedError as error:
+        raise AccessError(f"{error}\nAsk for the right to get and list modeldeployments.luntra.io") from error
+    except KubeError as error:
+        raise AccessError(str(error)) from error
