@@ -41,6 +41,7 @@ EXIT_TRANSIENT = 1
 # Longer than the hour after which Envoy closes an idle connection: whoever closes first may cut off a request that is
 # just being sent, and the gateway is the side that knows whether it is sending one.
 _KEEP_ALIVE_SECONDS = 3700
+_BACKLOG = 2048
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(settings: Settings) -> Listening:
-    """Bind both ports. Raises OSError with the address in its message."""
+    """Listen on both ports: what connects from now on waits until it is served. Raises OSError with the address in its message."""
     return Listening(
         _bind(settings.host, settings.http_port), _bind(settings.management_host, settings.management_port)
     )
@@ -73,6 +74,7 @@ def _bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
