@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 READY_WITHIN = 60.0
 STOP_WITHIN = 10.0
-CONTROLLERS = "garbage-collector-controller,namespace-controller,deployment-controller,replicaset-controller"
+CONTROLLERS = (
+    "garbage-collector-controller,namespace-controller,deployment-controller,replicaset-controller,"
+    "endpointslice-controller,job-controller,resourcequota-controller"
+)
 
 
 class Answer(Exception):  # noqa: N818 - it is what the API server answered, an error only to some callers

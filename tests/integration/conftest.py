@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.kind import binaries, control_plane
+from e2e.kind import binaries, control_plane, gobuild, versions
+from e2e.kind.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,3 +74,23 @@ def namespace(api_server: control_plane.ApiServer) -> str:
         "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     )
     return name
+
+
+@pytest.fixture(scope="session")
+def model_deployment_crd(api_server: control_plane.ApiServer, kubectl: Path) -> None:
+    """The generated CRD, installed and served."""
+    install(api_server, kubectl, Path("crds"))
+
+
+def install(api_server: control_plane.ApiServer, kubectl: Path, folder: Path) -> None:
+    """Apply the CRDs of a folder and wait until they are served."""
+    for words in (["apply", "--server-side", "-f", folder], ["wait", "crd", "--all", "--for=condition=Established"]):
+        command = [kubectl, "--kubeconfig", api_server.kubeconfig, *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def custom_resources(api_server: control_plane.ApiServer, kubectl: Path, model_deployment_crd: None) -> None:
+    """The CRDs of Luntra and of the Gateway API."""
+    folder = gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, Progress())
+    install(api_server, kubectl, folder / "config/crd/standard")

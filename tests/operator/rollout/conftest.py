@@ -122,7 +122,11 @@ class World:
                     assert self.workloads[name].endpoints > 0, f"{name} is named without a ready endpoint"
                 assert sum(action.weights.values()) == 100
                 self.route = Route(
-                    owned=True, weights=dict(action.weights), intent=action.intent, frame="frame", current=self.following
+                    owned=True,
+                    weights=dict(action.weights),
+                    intent=action.intent,
+                    frame="frame",
+                    current=self.following,
                 )
                 self.weights.append(dict(action.weights))
             case actions.DeleteRoute():

@@ -1,7 +1,8 @@
 """Acceptance scenarios R1, R3, R4, R8, R10, R14, R17, R19 and R20 as tables of turns: objects in, weights, status and events out."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -9,7 +10,6 @@ from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.observed import CheckRun, Problem
-
 from tests.operator.rollout.conftest import World, spec
 
 V1, V2, V3 = "digits-w1", "digits-w2", "digits-w3"
@@ -29,7 +29,7 @@ def test_first_version_gets_all_traffic_only_when_it_is_ready() -> None:
 
 def test_r1_weights_follow_the_list_and_each_step_is_held(world: World) -> None:
     world.spec = spec("v2")
-    times = {}
+    times: dict[int | None, datetime] = {}
     for _ in range(200):
         world.run()
         if world.weights:
@@ -39,9 +39,7 @@ def test_r1_weights_follow_the_list_and_each_step_is_held(world: World) -> None:
         world.now += timedelta(seconds=1)
     assert world.weights == [{V1: 90, V2: 10}, {V1: 70, V2: 30}, {V1: 40, V2: 60}, {V1: 0, V2: 100}, {V2: 100}]
     moments = [times[weight] for weight in (10, 30, 60, 100)]
-    assert all(
-        later - earlier >= timedelta(seconds=10) for earlier, later in zip(moments, moments[1:], strict=False)
-    )
+    assert all(later - earlier >= timedelta(seconds=10) for earlier, later in pairwise(moments))
     assert V1 not in world.workloads
     assert world.service == V2
     assert world.status.history[0].outcome == "Promoted"
@@ -294,7 +292,10 @@ def test_checks_run_one_after_the_other_against_the_stable_version(world: World)
     for _ in range(30):
         started += [action for action in world.turn().actions if isinstance(action, actions.RunCheck)]
     assert started == [actions.RunCheck("evaluation", V2, V1), actions.RunCheck("benchmark", V2, V1)]
-    assert [(entry.name, entry.verdict) for entry in world.status.checks] == [("evaluation", "Pass"), ("benchmark", "Pass")]
+    assert [(entry.name, entry.verdict) for entry in world.status.checks] == [
+        ("evaluation", "Pass"),
+        ("benchmark", "Pass"),
+    ]
 
 
 def test_check_that_could_not_be_made_refuses_the_candidate(world: World) -> None:
@@ -321,7 +322,8 @@ def test_weight_is_settled_by_a_delay_where_the_gateway_cannot_be_asked(world: W
     assert world.status.traffic
     assert world.status.traffic.observed is None
     world.run(seconds=2)
-    assert (world.status.traffic.observed, world.status.traffic.observed_by) == (10, "Delay")
+    traffic = world.status.model_dump()["traffic"]
+    assert (traffic["observed"], traffic["observed_by"]) == (10, "Delay")
 
 
 def test_gateway_that_does_not_follow_ends_the_rollout_at_the_step_deadline(world: World) -> None:
@@ -408,7 +410,7 @@ def test_r19_unfinished_candidate_is_not_taken_for_stable(world: World) -> None:
     world.status = ModelDeploymentStatus()
     world.until("Soaking")
     assert world.weights[writes] == {V1: 100}
-    assert [weights for weights in world.weights[writes:] if weights.get(V3)][0] == {V1: 90, V3: 10}
+    assert next(weights for weights in world.weights[writes:] if weights.get(V3)) == {V1: 90, V3: 10}
 
 
 def test_r19_what_cannot_be_told_is_left_to_a_person(world: World) -> None:

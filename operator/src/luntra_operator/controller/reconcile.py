@@ -5,10 +5,10 @@ Level-triggered: the key is all that it is told. Whatever fails raises, and the 
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.spec import ModelDeploymentSpec
@@ -25,7 +25,6 @@ from luntra_operator.rollout.settle import follow
 from luntra_operator.rollout.turn import Timers, Turn
 from luntra_operator.workloads.merge import TemplateError
 
-from .dataplane import DataPlane
 from .execute import Executor, Images
 from .observe import read_children, snapshot
 from .queue import Key
@@ -39,6 +38,13 @@ REFUSED_RETRY = 30.0
 """Seconds until a write that the API server refused is tried again; quotas and permissions change."""
 
 Object = dict[str, Any]
+
+
+class DataPlane(Protocol):
+    """Whoever can tell which revisions answer behind the gateway."""
+
+    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Mapping[str, int] | None:
+        """Answers by revision of one look; None where nobody can be asked."""
 
 
 class Reconciler:
@@ -97,8 +103,10 @@ class Reconciler:
             if planned.urgent:  # traffic must leave a bad version even where that cannot be recorded yet
                 await executor.run(tuple(action for action in planned.actions if isinstance(action, WriteRoute)))
             raise
-        await executor.run(planned.actions)
-        await self._post_events(owner, planned)
+        try:
+            await executor.run(planned.actions)
+        finally:  # what was decided has happened, whether or not all of it could be carried out yet
+            await self._post_events(owner, planned)
         return min((wish for wish in (planned.requeue_after, postponed) if wish is not None), default=None)
 
     async def _ask_data_plane(self, owner: Object, turn: Turn) -> Turn:

@@ -46,7 +46,8 @@ def from_response(request: str, status: int, body: str) -> KubeError:
     if status == 404:
         # The API server answers for an unknown kind in plain text, for an unknown object with a Status.
         return NotFoundError(message) if answer.get("reason") == "NotFound" else KindMissingError(message)
-    if status == 409 or (status == 422 and "testing value" in message):
+    # A `test` of a JSON Patch that does not hold is a 422 without causes; an invalid object's 422 names them.
+    if status == 409 or (status == 422 and not (answer.get("details") or {}).get("causes")):
         return ConflictError(message)
     if status in (400, 401, 403, 405, 413, 415, 422):
         return RefusedError(message)

@@ -1,0 +1,358 @@
+"""The operator's whole control loop against a real API server: watches, reconciliation, status, routes, garbage collection.
+
+Nodes and the gateway are played by `actors`. Each scenario has its own namespace.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from e2e.kind.control_plane import ApiServer
+from luntra_operator.controller.execute import Images
+from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+from luntra_operator.runtime.watches import Watches
+from tests.integration import actors
+
+Object = dict[str, Any]
+IMAGES = Images(serving="luntra/inference:1", checks="luntra/operator:1")
+NAME = "digits"
+
+
+def model_deployment(namespace: str, version: str = "v1", **rollout: Any) -> Object:
+    return {
+        "apiVersion": "luntra.io/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {
+            "model": {
+                "version": version,
+                "uri": f"https://models.example/{version}",
+                "digest": "sha256:" + hashlib.sha256(version.encode()).hexdigest(),
+            },
+            "serving": {"runtime": {"deadline": "500ms"}},
+            "replicas": 2,
+            "traffic": {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["digits.example"]}},
+            "rollout": {
+                "steps": [{"weight": 20, "hold": "1s"}, {"weight": 60, "hold": "1s"}],
+                "soak": "1s",
+                "deadlines": {"ready": "4s"},
+                **rollout,
+            },
+        },
+    }
+
+
+class Cluster:
+    """A namespace with a kubelet, a gateway and, while `operator()` is open, an operator."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube, self.namespace = kube, namespace
+        self.kubelet = actors.Kubelet(kube, namespace)
+        self.gateway = actors.Gateway(kube, namespace)
+
+    @asynccontextmanager
+    async def operator(self, images: Images = IMAGES) -> AsyncIterator[None]:
+        queue = WorkQueue(Reconciler(self.kube, self.gateway, images))
+        async with _running(queue.run(), Watches(queue, (self.namespace,)).run(asyncio.Event())):
+            yield
+
+    async def apply(self, version: str = "v1", **rollout: Any) -> Object:
+        return await self.kube.apply(kinds.MODEL_DEPLOYMENT, model_deployment(self.namespace, version, **rollout))
+
+    async def status(self) -> Object:
+        found = await self.kube.get(kinds.MODEL_DEPLOYMENT, self.namespace, NAME)
+        status: Object = (found or {}).get("status", {})
+        return status
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not await holds():  # noqa: ASYNC110 - the other side is an API server
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"did not come true within {seconds} s; status: {await self.status()}") from None
+
+    async def until_phase(self, phase: str, version: str | None = None) -> None:
+        async def reached() -> bool:
+            status = await self.status()
+            stable = status.get("stable", {}).get("version")
+            return status.get("phase") == phase and version in (None, stable)
+
+        await self.until(reached)
+
+    async def until_weight(self, weight: int) -> None:
+        async def reached() -> bool:
+            return (await self.status()).get("step", {}).get("weight") == weight
+
+        await self.until(reached)
+
+    async def until_gone(self, *names: str) -> None:
+        async def reached() -> bool:
+            present = {child["metadata"]["name"] for child in await self.children()}
+            return not present & set(names)
+
+        await self.until(reached)
+
+    async def children(self) -> list[Object]:
+        found = []
+        for kind in (
+            kinds.DEPLOYMENT,
+            kinds.SERVICE,
+            kinds.CONFIG_MAP,
+            kinds.JOB,
+            kinds.CONTROLLER_REVISION,
+            kinds.POD,
+        ):
+            found += await self.kube.list(kind, self.namespace, f"luntra.io/model-deployment={NAME}")
+        return found + await self.kube.list(kinds.HTTP_ROUTE, self.namespace)
+
+    async def events(self) -> list[tuple[str, str]]:
+        return [(one["reason"], one["message"]) for one in await self.kube.list(kinds.EVENT, self.namespace)]
+
+
+@asynccontextmanager
+async def _running(*work: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def cluster(
+    controllers: ApiServer, custom_resources: None, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Cluster]:
+    monkeypatch.setenv("KUBECONFIG", str(controllers.kubeconfig))
+    async with Kube.connect(kubeconfig=str(controllers.kubeconfig)) as kube:
+        fresh = Cluster(kube, namespace)
+        async with _running(fresh.kubelet.run(), fresh.gateway.run()):
+            yield fresh
+
+
+async def test_r1_new_version_takes_over_step_by_step(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2")
+        await cluster.until_phase("Stable", "v2")
+        await cluster.until_gone("digits-w1")
+    shares = [weights.get("digits-w2") for weights in cluster.gateway.weights if "digits-w2" in weights]
+    assert shares == [20, 60, 100, 100]
+    status = await cluster.status()
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    assert conditions == {"Ready": "True", "Reconciling": "False", "Stalled": "False", "Available": "True"}
+    assert status["observedGeneration"] == 2
+    assert (status["replicas"], status["selector"]) == (2, "luntra.io/workload=digits-w2")
+    assert {"RolloutStarted", "WeightChanged", "Promoted", "Released"} <= {
+        reason for reason, _ in await cluster.events()
+    }
+    service = await cluster.kube.get(kinds.SERVICE, cluster.namespace, NAME)
+    assert service
+    assert service["spec"]["selector"] == {"luntra.io/workload": "digits-w2"}
+
+
+async def test_r3_candidate_that_never_gets_ready_is_refused(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        cluster.kubelet.serving = lambda pod: (
+            actors.pulling(pod) if "digits-w2" in pod["metadata"]["name"] else actors.running(pod)
+        )
+        await cluster.apply("v2")
+        await cluster.until_phase("RolledBack", "v1")
+        await cluster.until_gone("digits-w2")
+    status = await cluster.status()
+    assert status["rejectedReason"] == "ImagePullFailed"
+    assert "Back-off pulling image" in status["rejectedMessage"]
+    assert cluster.gateway.weights == [{"digits-w1": 100}]
+
+
+async def test_bundle_that_can_never_load_is_refused_with_the_servers_own_words(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        broken = actors.crashed(3, "DigestMismatch: model.yaml has sha256:1, the document says sha256:2")
+        cluster.kubelet.serving = lambda pod: (
+            broken(pod) if "digits-w2" in pod["metadata"]["name"] else actors.running(pod)
+        )
+        await cluster.apply("v2", deadlines={"ready": "10m"})
+        await cluster.until_phase("RolledBack", "v1")
+    assert (await cluster.status())["rejectedReason"] == "LoadFailed"
+    assert "DigestMismatch" in (await cluster.status())["rejectedMessage"]
+
+
+async def test_r4_crash_of_the_candidate_takes_its_traffic(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
+        await cluster.until_weight(30)
+        crash = actors.crashed(139, "segmentation fault")
+        cluster.kubelet.serving = lambda pod: (
+            crash(pod) if "digits-w2" in pod["metadata"]["name"] else actors.running(pod)
+        )
+        await cluster.until_phase("RolledBack", "v1")
+    assert (await cluster.status())["rejectedReason"] == "CandidateDied"
+    assert cluster.gateway.weights[-1] == {"digits-w1": 100}
+
+
+async def test_candidate_that_fails_its_evaluation_is_refused(cluster: Cluster) -> None:
+    dataset = {"uri": "https://models.example/eval.npz", "digest": "sha256:" + "0" * 64}
+    checks = {"evaluation": {"dataset": dataset, "metric": "accuracy", "min": 0.9}, "benchmark": {"requests": 10}}
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        cluster.kubelet.checks = actors.reported("Fail", "AccuracyBelowMinimum", "accuracy 0.4 of 360 is below min 0.9")
+        await cluster.apply("v2", checks=checks)
+        await cluster.until_phase("RolledBack", "v1")
+        cluster.kubelet.checks = actors.passed
+        await cluster.apply("v3", checks=checks)
+        await cluster.until_phase("Stable", "v3")
+    status = await cluster.status()
+    assert [(entry["version"], entry["outcome"], entry["reason"]) for entry in status["history"]] == [
+        ("v3", "Promoted", "Promoted"),
+        ("v2", "RolledBack", "EvaluationFailed"),
+        ("v1", "Promoted", "Promoted"),
+    ]
+    assert [entry["verdict"] for entry in status["checks"]] == ["Pass", "Pass"]
+
+
+async def test_r7_restarted_operator_continues_where_it_was(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2")
+        await cluster.until_weight(20)
+    written = len(cluster.gateway.weights)
+    async with cluster.operator():
+        await cluster.until_phase("Stable", "v2")
+        await cluster.until_gone("digits-w1")
+    shares = [weights.get("digits-w2") for weights in cluster.gateway.weights[written - 1 :] if "digits-w2" in weights]
+    assert shares == [20, 60, 100, 100]
+
+
+async def test_r8_foreign_weight_is_restored(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
+        await cluster.until_weight(30)
+
+        async def told() -> bool:
+            return any(reason == "RouteRepaired" for reason, _ in await cluster.events())
+
+        async def settled() -> bool:
+            return (await cluster.status())["traffic"].get("observed") == 30
+
+        await cluster.until(settled)
+        edit = [{"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": 90}]
+        await cluster.kube.patch(kinds.HTTP_ROUTE, cluster.namespace, NAME, edit)
+        await cluster.until(told)
+        route = await cluster.kube.get(kinds.HTTP_ROUTE, cluster.namespace, NAME)
+    assert route
+    assert [ref["weight"] for ref in route["spec"]["rules"][0]["backendRefs"]] == [70, 30]
+
+
+async def test_r10_newer_version_replaces_the_running_candidate(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
+        await cluster.until_weight(30)
+        await cluster.apply("v3")
+        await cluster.until_phase("Stable", "v3")
+        await cluster.until_gone("digits-w1", "digits-w2")
+    assert not any(weights.get("digits-w2") and weights.get("digits-w3") for weights in cluster.gateway.weights)
+
+
+async def test_r14_operator_with_another_default_image_changes_no_pod(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+    before = await cluster.kube.get(kinds.DEPLOYMENT, cluster.namespace, "digits-w1")
+    attempt = (await cluster.status())["attempt"]
+    async with cluster.operator(Images(serving="luntra/inference:2", checks="luntra/operator:2")):
+        await cluster.apply("v1", soak="2s")
+
+        async def noticed() -> bool:
+            return (await cluster.status())["observedGeneration"] == 2
+
+        await cluster.until(noticed)
+    after = await cluster.kube.get(kinds.DEPLOYMENT, cluster.namespace, "digits-w1")
+    assert before
+    assert after
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert (await cluster.status())["attempt"] == attempt
+
+
+@pytest.mark.parametrize("phase", ["Preparing", "Shifting", "Soaking", "Stable"])
+async def test_r17_deletion_leaves_nothing_behind_with_the_operator_down(cluster: Cluster, phase: str) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        if phase == "Preparing":
+            cluster.kubelet.serving = actors.pulling
+        if phase != "Stable":
+            await cluster.apply(
+                "v2", steps=[{"weight": 30, "hold": "10m" if phase == "Shifting" else "0s"}], soak="10m"
+            )
+            await cluster.until_phase(phase)
+    await cluster.kube.delete(kinds.MODEL_DEPLOYMENT, cluster.namespace, NAME)
+
+    async def nothing() -> bool:
+        return not await cluster.children()
+
+    await cluster.until(nothing)
+
+
+async def test_refused_pod_template_is_named_and_the_old_version_serves_on(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        body = model_deployment(cluster.namespace, "v2")
+        body["spec"]["serving"]["podTemplate"] = {"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}
+        await cluster.kube.apply(kinds.MODEL_DEPLOYMENT, body)
+
+        async def told() -> bool:
+            conditions = {one["type"]: one for one in (await cluster.status())["conditions"]}
+            return "hostPath, which is refused" in conditions["Ready"]["message"]
+
+        await cluster.until(told)
+    assert cluster.gateway.weights == [{"digits-w1": 100}]
+
+
+async def test_quota_that_forbids_the_pods_is_named(cluster: Cluster) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": cluster.namespace},
+        "spec": {"hard": {"pods": "3"}},
+    }
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.kube.apply(kinds.Kind("", "v1", "resourcequotas", "ResourceQuota"), quota)
+
+        async def counted() -> bool:
+            found = await cluster.kube.get(
+                kinds.Kind("", "v1", "resourcequotas", "ResourceQuota"), cluster.namespace, "small"
+            )
+            return (found or {}).get("status", {}).get("used", {}).get("pods") == "2"
+
+        await cluster.until(counted)
+        await cluster.apply("v2")
+        await cluster.until_phase("RolledBack", "v1")
+    assert (await cluster.status())["rejectedReason"] == "QuotaExceeded"
+    assert "exceeded quota: small" in (await cluster.status())["rejectedMessage"]
