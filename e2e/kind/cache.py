@@ -100,13 +100,21 @@ def ensure(store: str, name: str, key: str, build: Callable[[Path], None], progr
 
 
 def discard(path: Path) -> None:
-    """Remove a folder, unmounting what a killed build may have left mounted inside it."""
-    prefix = f"{path}/"
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    inside = [point.replace("\\040", " ") for point in mounted if point.startswith(prefix)]
-    for point in reversed(inside):
-        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+    """Remove a folder, unmounting first what a killed build may have left mounted inside it."""
+    unmount_below(path)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def mount_points(mountinfo: str, folder: str) -> list[str]:
+    """Return what is mounted below a folder, innermost first, from the text of /proc/self/mountinfo."""
+    points = [line.split()[4].replace("\\040", " ") for line in mountinfo.splitlines()]
+    return [point for point in reversed(points) if point.startswith(f"{folder}/")]
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount everything below a folder."""
+    for point in mount_points(Path("/proc/self/mountinfo").read_text(), str(folder)):
+        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Things that come from Debian's archive: packages on this machine, single packages unpacked, whole root file systems.
+"""Things that come from Debian's archive: packages on this machine, and whole root file systems.
 
 Installing is done only as root on a Debian system; anywhere else the command to type is named. Root file systems are
 made by mmdebstrap from the machine's own Debian sources, so a mirror that is set up here is used.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,24 +53,6 @@ def on_path(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def unpacked(package: str, progress: Progress) -> Path:
-    """Return a folder with the files of one Debian package, unpacked but not installed."""
-    version = _candidate(package)
-
-    def fetch(target: Path) -> None:
-        if not is_debian():
-            raise HarnessError(f"{package} is taken from Debian's archive, which needs apt: this is not Debian")
-        download = target / "download"
-        download.mkdir()
-        progress.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", package], f"deb-{package}", cwd=download)
-        archive = next(download.glob("*.deb"))
-        progress.run(["dpkg-deb", "--extract", str(archive), str(target)], f"deb-{package}")
-        shutil.rmtree(download)
-
-    with progress.step(f"unpack Debian's {package} {version}"):
-        return cache.ensure("deb", package, cache.content_key(version), fetch, progress)
-
-
 def root_file_system(name: str, packages: tuple[str, ...], progress: Progress) -> Path:
     """Return a tar of a minimal Debian with these packages (gid, uid and modes kept); needs root."""
     key = cache.content_key(versions.DEBIAN_SUITE, *packages)
@@ -101,13 +82,3 @@ def debian_sources(folder: Path = Path("/etc/apt")) -> list[str]:
         if suites & set(words):
             wanted.append(str(file))
     return wanted
-
-
-def _candidate(package: str) -> str:
-    if shutil.which("apt-cache") is None:
-        return "unknown"
-    done = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():
-        if line.strip().startswith("Candidate:"):
-            return line.split()[1]
-    return "unknown"

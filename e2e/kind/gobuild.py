@@ -86,10 +86,8 @@ def python_wheel(name: str, version: str, progress: Progress) -> Path:
     """Return a folder with the files of one PyPI package (no dependencies), installed by uv or pip."""
 
     def install(target: Path) -> None:
-        if shutil.which("uv"):
-            command = ["uv", "pip", "install", "--python", sys.executable]
-        else:
-            command = [sys.executable, "-m", "pip", "install"]
+        with_uv = ["uv", "pip", "install", "--python", sys.executable]
+        command = with_uv if shutil.which("uv") else [sys.executable, "-m", "pip", "install"]
         progress.run([*command, "--quiet", "--no-deps", "--target", str(target), f"{name}=={version}"], f"wheel-{name}")
 
     return cache.ensure("wheels", name, version, install, progress)

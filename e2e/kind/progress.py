@@ -97,7 +97,7 @@ class Progress:
                 if source:
                     source.close()
         try:
-            status = self._wait(child)
+            status = self._wait(child, log_name)
         except BaseException:
             child.kill()
             child.wait()
@@ -105,7 +105,7 @@ class Progress:
         if status != 0:
             raise CommandError(" ".join(command[:3]), status, log, tail(log))
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+    def _wait(self, child: subprocess.Popen[bytes], what: str) -> int:
         started = said = self._clock()
         lively = self._stream.isatty()
         while True:
@@ -118,7 +118,7 @@ class Progress:
                 self._stream.flush()
             elif now - said >= SIGN_OF_LIFE:
                 said = now
-                self.note(f"... {now - started:.0f} s")
+                self.note(f"... {what}: {now - started:.0f} s")
 
     def _line(self, text: str) -> None:
         self._stream.write(text + "\n")

