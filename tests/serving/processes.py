@@ -81,7 +81,8 @@ class ServerProcess:
         def find() -> dict[str, Any] | None:
             return next((entry for entry in self.logs if entry["message"] == "listening"), None)
 
-        return until(lambda: find() or self.process.poll() is not None and {}, "the server to listen") or self.fail()
+        until(lambda: find() is not None or self.process.poll() is not None, "the server to listen")
+        return find() or self.fail()
 
     def fail(self) -> dict[str, Any]:
         """Raise with what the process wrote."""
@@ -170,5 +171,5 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
 
 
 def _collect(stream: Any, lines: list[str]) -> None:
-    for line in stream:
+    while line := stream.readline():
         lines.append(line)

@@ -68,9 +68,9 @@ class TestTritonClient:
         assert result.as_numpy("probabilities").shape == (0, 2)
 
     def test_the_servers_words_reach_the_clients_exception(self, points_server: ServerProcess) -> None:
-        with triton.InferenceServerClient(points_server.address) as client:
-            with pytest.raises(triton.InferenceServerException, match="'pints' is not known; the model has points"):
-                client.infer("points", [tensor(POINTS, "pints")])
+        told = pytest.raises(triton.InferenceServerException, match="'pints' is not known; the model has points")
+        with triton.InferenceServerClient(points_server.address) as client, told:
+            client.infer("points", [tensor(POINTS, "pints")])
 
     async def test_the_asynchronous_client_works_too(self, points_server: ServerProcess) -> None:
         async with triton_aio.InferenceServerClient(points_server.address) as client:

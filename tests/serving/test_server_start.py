@@ -7,15 +7,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from luntra_serving.bundle.pack import pack
-from luntra_serving.bundle.verify import Bundle
 from luntra_serving.server.main import parse
 from tests.serving.bundles import POINTS, points_bundle, replace_text
 from tests.serving.processes import ServerProcess, get, post, until
+
+if TYPE_CHECKING:
+    from luntra_serving.bundle.verify import Bundle
 
 Document = Callable[..., Path]
 

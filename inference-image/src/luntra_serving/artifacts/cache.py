@@ -24,7 +24,7 @@ from luntra_serving.bundle.verify import Bundle, check_digest, mismatch, verify_
 from luntra_serving.errors import PermanentLoadError, Reason, TransientLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from luntra_serving.artifacts.source import Source
     from luntra_serving.bundle.manifest import FileEntry, Manifest
@@ -34,13 +34,20 @@ MAX_BUNDLE_BYTES = 64 * 2**30
 _log = logging.getLogger(__name__)
 
 
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
 class BundleCache:
     """Bundles below `root`, one folder for each digest; several processes may share it."""
 
-    def __init__(self, root: Path, *, max_bytes: int = MAX_BUNDLE_BYTES) -> None:
+    def __init__(
+        self, root: Path, *, max_bytes: int = MAX_BUNDLE_BYTES, free_bytes: Callable[[Path], int] = _free_bytes
+    ) -> None:
         self._bundles = root / "bundles"
         self._unfinished = root / "unfinished"
         self._max_bytes = max_bytes
+        self._free_bytes = free_bytes
 
     def obtain(self, source: Source, digest: str) -> Bundle:
         """Return the verified bundle with `digest`, fetching it from `source` unless it is here already.
@@ -92,7 +99,7 @@ class BundleCache:
                 Reason.BUNDLE_TOO_LARGE,
                 f"the bundle at {source.uri} has {manifest.total_bytes} bytes; at most {self._max_bytes} are accepted",
             )
-        free = shutil.disk_usage(folder).free
+        free = self._free_bytes(folder)
         if manifest.total_bytes > free:
             raise TransientLoadError(
                 Reason.CACHE_UNAVAILABLE,

@@ -89,7 +89,7 @@ def largest_excess(actual: Array, expected: Array, tolerance: Tolerance) -> str 
         if not len(different):
             return None
         place = tuple(int(index) for index in different[0])
-        return f"at {list(place)} is {actual[place]!r}, expected {expected[place]!r} exactly"
+        return f"at {list(place)} is {actual[place]}, expected {expected[place]} exactly"
     wide, want = actual.astype(np.float64), expected.astype(np.float64)
     bound = tolerance.absolute + tolerance.relative * np.abs(want)
     # Written so that NaN, which compares as false, counts as an excess.

@@ -25,6 +25,6 @@ def write_termination(error: LoadError, environment: Mapping[str, str] = os.envi
     if chosen is None and not path.exists():
         return
     try:
-        path.write_bytes(str(error).encode()[:_MAX_BYTES])
+        path.write_text(str(error).encode()[:_MAX_BYTES].decode(errors="ignore"))
     except OSError:
         return  # the same words are in the log; there is nobody left to tell
