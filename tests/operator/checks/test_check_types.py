@@ -7,26 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck, seconds
+from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck
 
 SET = {"uri": "https://data.example/eval.npz", "digest": "sha256:" + "a" * 64}
 
 
 def evaluation(**fields: Any) -> EvaluationCheck:
     return EvaluationCheck.model_validate({"dataset": SET, "metric": "accuracy", "min": 0.9} | fields)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("500ms", 0.5), ("5s", 5), ("1m30s", 90), ("2h", 7200), ("1h1m1s1ms", 3661.001)]
-)
-def test_a_duration_is_the_sum_of_its_parts(text: str, expected: float) -> None:
-    assert seconds(text) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1.5s", "-1s", "5 s", "1d", "5s\n"])
-def test_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 500ms"):
-        seconds(text)
 
 
 def test_fields_are_camel_case_on_the_outside() -> None:

@@ -7,38 +7,23 @@ that the API server refuses a bad object at `kubectl apply` and a check Job that
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator, model_validator
 
-CelRules = tuple[tuple[str, str], ...]
-"""Pairs of a CEL rule over `self` and the message that a user reads when it does not hold."""
+from .base import ApiModel
+from .quantities import DURATION_PATTERN, seconds
 
 SCORES = ("accuracy", "f1")
 """Metrics of which more is better, between 0 and 1."""
 ERRORS = ("mae", "rmse")
 """Metrics of which less is better, in the unit of the labels."""
 
-DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 24 * 3600.0
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
 """A span of time as people write it: `500ms`, `5s`, `1m30s`."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def seconds(duration: str) -> float:
-    """Convert a duration such as `1m30s` to seconds.
-
-    Raises:
-        ValueError: the text is not a duration.
-    """
-    if not re.fullmatch(DURATION_PATTERN, duration):
-        raise ValueError(f"{duration!r} is not a duration: write whole numbers with units, such as 500ms, 5s or 1m30s")
-    return sum(int(n) * _SECONDS[unit] for n, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
 
 
 def _positive(field: str, duration: str) -> str:
@@ -53,15 +38,10 @@ def _duration_rule(field: str) -> tuple[str, str]:
     return rule, f"{field} must be above 0s and at most 24h"
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-    cel_rules: ClassVar[CelRules] = ()
-
-
-class Dataset(_Block):
+class Dataset(ApiModel):
     """A labelled set of samples, outside the bundle and pinned by its digest."""
 
-    cel_rules: ClassVar[CelRules] = (
+    cel_rules: ClassVar = (
         (
             "self.uri.startsWith('https://') || self.uri.startsWith('file:///')",
             "uri must start with https:// or file:///; other schemes are not supported yet",
@@ -91,10 +71,10 @@ class Dataset(_Block):
         return uri
 
 
-class EvaluationCheck(_Block):
+class EvaluationCheck(ApiModel):
     """Whether the candidate is any good: a metric over a labelled set, with an absolute and/or a relative bound."""
 
-    cel_rules: ClassVar[CelRules] = (
+    cel_rules: ClassVar = (
         (
             "!has(self.min) || self.metric in ['accuracy', 'f1']",
             "min applies to accuracy and f1, of which more is better; for mae and rmse give max",
@@ -154,10 +134,10 @@ class EvaluationCheck(_Block):
         return self
 
 
-class BenchmarkCheck(_Block):
+class BenchmarkCheck(ApiModel):
     """Whether the candidate is fast and steady enough, in absolute figures and/or against the stable version."""
 
-    cel_rules: ClassVar[CelRules] = (
+    cel_rules: ClassVar = (
         _duration_rule("timeout"),
         _duration_rule("maxP99"),
     )

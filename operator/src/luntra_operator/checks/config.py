@@ -9,7 +9,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck, seconds
+from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck
+from luntra_operator.api.quantities import seconds
 from luntra_operator.checks.errors import CheckError
 
 VARIABLE = "LUNTRA_CHECK"

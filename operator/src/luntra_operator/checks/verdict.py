@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from luntra_operator.api.checks import SCORES, BenchmarkCheck, EvaluationCheck, seconds
+from luntra_operator.api.checks import SCORES, BenchmarkCheck, EvaluationCheck
+from luntra_operator.api.quantities import seconds
 
 _ROUNDING = 1e-9
 """0.96 - 0.01 is not quite 0.95: differences below this are rounding."""
