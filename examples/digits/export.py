@@ -85,6 +85,8 @@ def _write_onnx(network: torch.nn.Module, path: Path) -> None:
         dynamo=True,
         verbose=False,
     )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program; it needs dynamo=True and onnxscript")
     model = program.model_proto
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         part.ClearField("metadata_props")

@@ -60,4 +60,5 @@ class Jittered(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the mean of the copies' logits."""
         copies = (pixels.unsqueeze(1) + self.jitter).reshape(-1, SIDE * SIDE)
-        return self.cnn(copies).reshape(-1, self.jitter.shape[1], 10).mean(dim=1)
+        logits: Tensor = self.cnn(copies)
+        return logits.reshape(-1, self.jitter.shape[1], 10).mean(dim=1)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SEED = 20261120
 EVALUATION_SHARE = 0.2
+BATCH = 64
 SAMPLES = 16
 COPIES = 640
 JITTER = 0.1
@@ -70,7 +71,9 @@ def train(network: torch.nn.Module, pixels: Array, digits: Array, *, epochs: int
     loss_of = torch.nn.CrossEntropyLoss()
     network.train()
     for _ in range(epochs):
-        for batch in torch.randperm(len(inputs), generator=generator).split(64):
+        order = torch.randperm(len(inputs), generator=generator)
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
             optimiser.zero_grad()
             loss_of(network(inputs[batch]), targets[batch]).backward()
             optimiser.step()

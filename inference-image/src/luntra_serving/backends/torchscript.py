@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.verify import Bundle
 
+# torch leaves torch.jit without types; where torch is not installed all of it is Any.
+_jit: Any = torch.jit
 _threads_set = threading.Event()
 
 
@@ -77,7 +79,7 @@ def load(bundle: Bundle, *, threads: int) -> TorchScriptModel:
             # packed are TorchScript until then, and a person reading a pod's log can do nothing about it.
             warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=FutureWarning)
             warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=DeprecationWarning)
-            module = torch.jit.load(str(bundle.entry), map_location="cpu")
+            module = _jit.load(str(bundle.entry), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         last_line = str(error).strip().splitlines()[-1]
         problem = f"torch {torch.__version__} cannot load {bundle.manifest.backend.entry!r}: {last_line}"
