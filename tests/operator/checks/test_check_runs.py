@@ -199,11 +199,41 @@ async def test_a_fast_candidate_passes_and_exactly_the_declared_requests_are_cou
 async def test_a_slow_candidate_fails_against_stable_in_the_same_run(serve: Serve) -> None:
     slow, stable = serve(), serve()
     slow.delay = 0.1
-    verdict = await run(benchmark(slow, stable, maxP99Ratio=3, minThroughputRatio=0.3))
+    verdict = await run(benchmark(slow, stable, requests=20, maxP99Ratio=1.5, minThroughputRatio=0.1))
     assert outcome(verdict) == ("Fail", "P99AboveRatio")
     assert "times stable's" in verdict.message
+    assert verdict.message.endswith("measured twice")
     assert verdict.stable is not None
     assert verdict.candidate["p99Ms"] >= 100 > verdict.stable["p50Ms"]
+
+
+async def test_slowness_that_has_passed_when_measured_again_does_not_condemn(serve: Serve) -> None:
+    server = serve()
+
+    def slow_at_first(number: int) -> int:
+        time.sleep(0.2 if number in (30, 31) else 0)
+        return 200
+
+    server.status = slow_at_first
+    verdict = await run(benchmark(server, maxP99="150ms"))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+    assert "measured again after: p99 2" in verdict.message
+    assert (verdict.samples, len(server.seen)) == (40, 20 + 2 * 44)
+
+
+async def test_a_slow_candidate_is_refused_by_the_first_measurement_where_time_allows_no_second(serve: Serve) -> None:
+    server = serve()
+    server.delay = 0.02
+    begin = 20 + 44
+
+    def hanging_in_the_second(number: int) -> int:
+        time.sleep(1.0 if number >= begin else 0)
+        return 200
+
+    server.status = hanging_in_the_second
+    verdict = await run(benchmark(server, maxP99="10ms", timeout="1800ms"))
+    assert outcome(verdict) == ("Fail", "P99AboveMaximum")
+    assert "measured" not in verdict.message
 
 
 async def test_versions_are_measured_in_turn(serve: Serve) -> None:
