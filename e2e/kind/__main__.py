@@ -78,6 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it worked, 1 with a message on stderr if it did not."""
     try:
         return run(parser().parse_args(arguments), Progress())
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

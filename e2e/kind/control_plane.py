@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2e.kind.errors import HarnessError
-from e2e.kind.progress import tail
+from e2e.kind.progress import dies_with_us, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -210,10 +210,8 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    # setpriv (util-linux) makes the kernel end the child when we are killed and cannot do it ourselves.
-    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("wb") as output:
-        child = subprocess.Popen([*guard, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        child = subprocess.Popen(dies_with_us(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         yield child
     finally:

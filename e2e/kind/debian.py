@@ -66,6 +66,8 @@ def root_file_system(name: str, packages: tuple[str, ...], progress: Progress) -
         command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", versions.DEBIAN_SUITE]
         progress.run([*command, str(target / "root.tar"), *debian_sources()], f"mmdebstrap-{name}")
 
+    if found := cache.cached("roots", name, key):
+        return found / "root.tar"
     with progress.step(f"build a Debian root for {name}"):
         return cache.ensure("roots", name, key, build, progress) / "root.tar"
 

@@ -130,6 +130,8 @@ def wheelhouse(recipe: Recipe, requirements: str, progress: Progress) -> Path:
         progress.run([*pip, *into, "--no-deps", *versions.WHEELHOUSE_TOOLS], log, env=env)
 
     key = cache.content_key(requirements, versions.PYTHON, *versions.WHEELHOUSE_TOOLS)
+    if found := cache.cached("wheelhouses", recipe.name, key):
+        return found
     with progress.step(f"download the wheels of {recipe.package}[{recipe.extra}]"):
         return cache.ensure("wheelhouses", recipe.name, key, download, progress)
 

@@ -77,7 +77,8 @@ def build(engine: Engine, progress: Progress) -> str:
     if engine.has_image(tag):
         return tag
     names = {name for group in ON_THE_NODE.values() for name in group} | set(IN_PODS)
-    progress.expect(len(names) + 4)
+    missing = [name for name in names if binaries.find(name) is None]
+    progress.expect(len(missing) + 2)
     programs = {name: binaries.binary(name, progress) for name in sorted(names, key=_longest_first)}
     programs["pause"] = _pause(progress)
     archive = debian.root_file_system("node", PACKAGES, progress)

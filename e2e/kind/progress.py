@@ -7,6 +7,8 @@ of the whole. Logs are kept in the cache folder, one per program, overwritten by
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from e2e.kind import cache
-from e2e.kind.errors import CommandError
+from e2e.kind.errors import CommandError, HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +30,11 @@ def clock_face(seconds: float) -> str:
     """Return a duration as people read it on a stop-watch, such as 02:41."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes:02d}:{rest:02d}"
+
+
+def dies_with_us(command: Sequence[str]) -> list[str]:
+    """Return the command such that the kernel ends it when we are killed and cannot do it ourselves (util-linux)."""
+    return ["setpriv", "--pdeathsig", "KILL", *command] if shutil.which("setpriv") else list(command)
 
 
 class Progress:
@@ -72,30 +79,25 @@ class Progress:
         log_name: str,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        stdin: Path | None = None,
     ) -> None:
         """Run a program to its end with its output in the log `log_name`.
 
         Raises:
-            CommandError: it exited with another status than 0, or is not installed (status 127).
+            CommandError: it exited with another status than 0.
+            HarnessError: it is not installed.
         """
         log = cache.folder("logs") / f"{log_name}.log"
-        source = stdin.open("rb") if stdin else None
+        if shutil.which(command[0], path=(env or os.environ).get("PATH")) is None:
+            raise HarnessError(f"{command[0]}: not found")
         with log.open("wb") as output:
-            try:
-                child = subprocess.Popen(
-                    list(command),
-                    stdin=source or subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=dict(env) if env is not None else None,
-                    cwd=cwd,
-                )
-            except FileNotFoundError as error:
-                raise CommandError(" ".join(command[:3]), 127, log, f"{command[0]}: not found") from error
-            finally:
-                if source:
-                    source.close()
+            child = subprocess.Popen(
+                dies_with_us(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+            )
         try:
             status = self._wait(child, log_name)
         except BaseException:
