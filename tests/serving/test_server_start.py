@@ -95,6 +95,21 @@ class TestStart:
             hidden.rename(points.folder)
             server.wait_ready()
 
+    def test_serving_writes_nothing_outside_its_cache_not_even_a_librarys_telemetry(
+        self, points: Bundle, document: Document, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "home"
+        home.mkdir()
+        paths = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR")}
+        arguments = ("--document", document(points), "--cache-dir", tmp_path / "cache", "--termination-delay", "0")
+        with ServerProcess(*arguments, environment=paths) as server:
+            server.wait_ready()
+            body = {"name": "points", "datatype": "FP32", "shape": [2, 3], "data": POINTS.tolist()}
+            assert post(server.address, "/v2/models/points/infer", {"inputs": [body]}).status == 200
+            server.terminate()
+            assert server.wait() == 0
+        assert list(home.rglob("*")) == []
+
     def test_a_busy_port_is_named(self, points: Bundle, points_server: ServerProcess) -> None:
         port = points_server.address.rsplit(":", 1)[1]
         command = [sys.executable, "-m", "luntra_serving.server.main", str(points.folder), "--http-port", port]

@@ -6,13 +6,19 @@ pod with half a core would otherwise burn its quota waiting.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 
-from luntra_serving.bundle.processing import model_tensors
-from luntra_serving.errors import PermanentLoadError, Reason, RequestError
+# onnxruntime reports its use to its maker, and keeps an identifier in the home folder, unless this is set before it is
+# loaded. A server in somebody's cluster talks to nobody that it was not told to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort  # noqa: E402 - after the line above
+
+from luntra_serving.bundle.processing import model_tensors  # noqa: E402
+from luntra_serving.errors import PermanentLoadError, Reason, RequestError  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
