@@ -13,13 +13,14 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from e2e.kind import cache, engine, gateway, node_image, preflight, prometheus, versions
+from e2e.kind import cache, engine, gateway, image_loading, node_image, preflight, prometheus, versions
 from e2e.kind.binaries import binary
 from e2e.kind.control_plane import free_ports
 from e2e.kind.errors import HarnessError
@@ -32,6 +33,7 @@ DEFAULT_NAME = "luntra"
 DEFAULT_PORTS = (18080, 19090)
 NAMES = re.compile(r"luntra(-[a-z0-9]+)*")
 LONGEST_NAME = 30
+SETTLES_WITHIN = 60.0
 SHARE_IN_NODE = "/luntra-share"
 
 
@@ -62,6 +64,26 @@ class Cluster:
             raise HarnessError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
+    def apply(self, *files: Path, text: str = "") -> None:
+        """Apply manifests (files, folders, and a text) server-side; a new API server is given a minute to settle.
+
+        Raises:
+            HarnessError: it was still refused after that; the message is kubectl's.
+        """
+        command = ["apply", "--server-side", "--force-conflicts", *(f"--filename={file}" for file in files)]
+        if text:
+            command.append("--filename=-")
+        deadline = time.monotonic() + SETTLES_WITHIN
+        while True:
+            try:
+                self.kubectl(*command, stdin=text)
+            except HarnessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
     def has_image(self, tag: str) -> bool:
         """Tell whether the node holds an image of that name."""
         return tag in self._images(_engine())
@@ -77,26 +99,7 @@ class Cluster:
             return
         if not host.has_image(tag):
             raise HarnessError(f"no image {tag} to load; build it first: python -m e2e.kind images")
-        take = [
-            "ctr",
-            "--namespace=k8s.io",
-            "images",
-            "import",
-            "--all-platforms",
-            "--digests",
-            "--snapshotter=overlayfs",
-        ]
-        with subprocess.Popen([host.client, "save", tag], env=host.env, stdout=subprocess.PIPE) as save:
-            done = subprocess.run(
-                [host.client, "exec", "--interactive", node_name(self.name), *take, "-"],
-                env=host.env,
-                stdin=save.stdout,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        if done.returncode != 0 or save.returncode != 0:
-            raise HarnessError(f"loading {tag} into {self.name}: {done.stderr.strip() or 'docker save failed'}")
+        image_loading.load(host, node_name(self.name), tag)
 
     def _images(self, host: Engine) -> set[str]:
         listed = host.docker("exec", node_name(self.name), "ctr", "--namespace=k8s.io", "images", "list", "--quiet")
@@ -201,11 +204,10 @@ def down(name: str = DEFAULT_NAME, progress: Progress | None = None) -> None:
     progress = progress or Progress()
     with cache.lock(f"cluster-{name}", progress):
         host = engine.running()
-        if host is None and (engine.home() / "machine.json").exists():
-            problems = engine.stop()
-        elif host is None:
-            problems = []
-        else:
+        if host is None and engine.was_left():
+            host = engine.start(progress)  # a killed dockerd is started once more, to remove what it knows of
+        problems = []
+        if host:
             with progress.step(f"remove cluster {name}"):
                 _remove(name, host, progress)
             problems = _leave(host, progress)

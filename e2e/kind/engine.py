@@ -141,6 +141,11 @@ def start(progress: Progress) -> Engine:
             return _launch()
 
 
+def was_left() -> bool:
+    """Tell whether a dockerd of ours was started and has not been stopped by us: it runs, or was killed."""
+    return (home() / "machine.json").exists()
+
+
 def stop() -> list[str]:
     """Stop our own dockerd and take back what it changed on the machine; return what could not be taken back."""
     _clear()
@@ -203,11 +208,43 @@ def _clear() -> None:
     mark = str(home())
     _end(lambda words: "dockerd" in Path(words[0]).name and f"--data-root={mark}/data" in words)
     _end(lambda words: "containerd" in Path(words[0]).name and any(mark in word for word in words))
+    _end_containers()
     if home().exists():
         cache.unmount_below(home())
     shutil.rmtree(home() / "exec", ignore_errors=True)
     for name in ("docker.sock", "dockerd.pid"):
         (home() / name).unlink(missing_ok=True)
+
+
+def _end_containers() -> None:
+    """Kill what still runs in containers of ours: it does where dockerd and containerd were killed before it."""
+    ids = [path.name for path in (home() / "data" / "containers").glob("*")]
+    deadline = time.monotonic() + STOPS_WITHIN
+    while left := [pid for pid, group in _control_groups() if any(name in group for name in ids)]:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.2)
+        if time.monotonic() > deadline:
+            raise HarnessError(f"processes {left} of a former cluster do not end; end them and try again")
+    for name in ids:
+        for group in Path("/sys/fs/cgroup").glob(f"**/docker/{name}"):
+            for folder in sorted(group.glob("**/"), reverse=True):
+                folder.rmdir()
+
+
+def _control_groups() -> list[tuple[int, str]]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # A process that has ended but was not reaped yet has no memory, and nothing can be done about it.
+            if (entry / "statm").read_text().split()[0] != "0":
+                found.append((int(entry.name), (entry / "cgroup").read_text()))
+        except OSError:
+            continue
+    return found
 
 
 def _end(ours: Callable[[list[str]], bool]) -> None:

@@ -37,15 +37,14 @@ def install(cluster: Cluster, built: bool, progress: Progress) -> None:
     """Apply everything; does not wait (`wait` does)."""
     api = gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, progress)
     contour = gobuild.module_folder("github.com/projectcontour/contour", versions.CONTOUR, progress)
-    definitions = [str(api / "config/crd/standard"), str(contour / "examples/contour/01-crds.yaml")]
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in definitions))
+    cluster.apply(api / "config/crd/standard", contour / "examples/contour/01-crds.yaml")
     cluster.kubectl(
         "wait", "--for=condition=Established", "--timeout=30s", "crd/gateways.gateway.networking.k8s.io",
         "crd/gatewayclasses.gateway.networking.k8s.io", "crd/httproutes.gateway.networking.k8s.io",
     )  # fmt: skip
     role = (contour / "examples/contour/02-role-contour.yaml").read_text()
     text = manifest(built) + "\n---\n" + role.replace("namespace: projectcontour", f"namespace: {NAMESPACE}")
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=text)
+    cluster.apply(text=text)
 
 
 def wait(cluster: Cluster) -> None:

@@ -27,7 +27,7 @@ def manifest(built: bool) -> str:
 
 def install(cluster: Cluster, built: bool) -> None:
     """Apply everything; does not wait (`wait` does)."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest(built))
+    cluster.apply(text=manifest(built))
 
 
 def wait(cluster: Cluster) -> None:
