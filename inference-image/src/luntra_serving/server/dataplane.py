@@ -104,6 +104,9 @@ class DataPlane:
         except RequestError as error:
             answer = error_answer(error)
         answer.headers["x-model-version"] = current
+        if served is not None and served.revision:
+            # Two revisions may share a version's name; the operator tells by this which of them answers.
+            answer.headers["x-model-revision"] = served.revision
         return answer
 
     async def _of_version(

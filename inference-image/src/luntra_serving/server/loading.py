@@ -93,7 +93,7 @@ class Loading:
         except PermanentLoadError:
             model.loaded.close()
             raise
-        return Served(target.version, target.digest, model)
+        return Served(target.version, target.digest, model, target.revision)
 
     def _obtain(self, target: Target) -> Bundle:
         if self.settings.bundle is not None:

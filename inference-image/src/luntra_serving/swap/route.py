@@ -16,11 +16,12 @@ Model = TypeVar("Model")
 
 @dataclass(frozen=True, slots=True)
 class Served(Generic[Model]):
-    """A version that is ready to answer, and what answers for it."""
+    """A version that is ready to answer, and what answers for it; `revision` is the deployer's name for it, if any."""
 
     version: str
     digest: str
     model: Model
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,18 @@ Hostname = Annotated[
 ]
 
 
+class ConfigMapKey(ApiModel):
+    """One key of a ConfigMap in the object's namespace."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of the ConfigMap.")
+    key: str | None = Field(default=None, min_length=1, max_length=253, description="Key in it. Default ca.crt.")
+
+    @property
+    def entry(self) -> str:
+        """The key, ca.crt if none is given."""
+        return self.key or "ca.crt"
+
+
 class Model(ApiModel):
     """Which model is served: its public name, the version and where its bundle lies."""
 
@@ -53,6 +65,10 @@ class Model(ApiModel):
     )
     digest: Digest = Field(
         description="Digest of the bundle, as `luntra-bundle inspect` prints it: sha256:<64 hex digits>."
+    )
+    ca_config_map_ref: ConfigMapKey | None = Field(
+        default=None,
+        description="CA certificates (PEM) to trust instead of the image's own when bundle and evaluation set are fetched by https.",
     )
 
     @field_validator("uri")

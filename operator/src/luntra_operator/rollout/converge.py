@@ -68,7 +68,9 @@ def _checks(turn: Turn) -> list[Action]:
     status = turn.status
     if status.phase is not Phase.CHECKING or status.candidate is None:
         return []
-    workload, stable = status.candidate.workload, status.stable.workload if status.stable else None
+    workload = status.candidate.workload
+    # A stable version that cannot answer is no measure: only the absolute bounds hold then, so that it never blocks a fix.
+    stable = turn.stable.name if turn.stable and turn.stable.endpoints else None
     waiting = [entry.name for entry in status.checks if entry.verdict is None]
     return [RunCheck(name, workload, stable) for name in waiting if (name, workload) not in turn.seen.checks]
 

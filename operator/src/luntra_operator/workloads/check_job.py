@@ -12,6 +12,8 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_ROLE, PORT_HTTP, ROLE_CHECK
 
 from .naming import check_name, labels, metadata
+from .serving import CONTAINER as SERVER
+from .trust import trust
 
 RETRIES = 1
 """A check that could not be made (not one that failed) is tried once more."""
@@ -32,6 +34,16 @@ def check_job(
         "evaluation": _dump(spec.checks.evaluation),
         "benchmark": _dump(spec.checks.benchmark),
     }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_container(check, config, image)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    _borrow(pod, (spec.serving and spec.serving.pod_template) or {})
+    trust(pod, pod["containers"][0], spec.model.ca_config_map_ref)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -39,21 +51,7 @@ def check_job(
         "spec": {
             "backoffLimit": RETRIES,
             "activeDeadlineSeconds": int((RETRIES + 1) * (seconds(block.timeout) + 60)),
-            "template": {
-                "metadata": {"labels": labels(name, **pod_labels)},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 65532,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [_container(check, config, image)],
-                    "volumes": [{"name": "tmp", "emptyDir": {}}],
-                },
-            },
+            "template": {"metadata": {"labels": labels(name, **pod_labels)}, "spec": pod},
         },
     }
 
@@ -72,6 +70,19 @@ def _container(check: str, config: dict[str, Any], image: str) -> dict[str, Any]
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a path in the container
     }
+
+
+def _borrow(pod: dict[str, Any], patch: dict[str, Any]) -> None:
+    """Give the check what the user's podTemplate gives the model server to reach data and images with.
+
+    So an evaluation set may lie on the volume that the bundles lie on, under the same path.
+    """
+    template = patch.get("spec", {})
+    servers = [one for one in template.get("containers", []) if one.get("name") == SERVER]
+    pod["volumes"] += template.get("volumes", [])
+    pod["containers"][0]["volumeMounts"] += [mount for one in servers for mount in one.get("volumeMounts", [])]
+    if "imagePullSecrets" in template:
+        pod["imagePullSecrets"] = template["imagePullSecrets"]
 
 
 def _address(workload: str, namespace: str) -> str:

@@ -21,6 +21,7 @@ from luntra_operator.api.vocabulary import (
 from .merge import checked_template
 from .naming import labels, metadata
 from .revision import Revision
+from .trust import trust
 
 CONTAINER = "server"
 DRAIN_SECONDS = 30
@@ -101,7 +102,7 @@ def deployment(owner: dict[str, Any], workload: str, revision: Revision, replica
 
 def _template(name: str, workload: str, revision: Revision, runtime: ServerRuntime) -> dict[str, Any]:
     delay = runtime.termination_delay or "5s"
-    return {
+    template: dict[str, Any] = {
         "metadata": {"labels": labels(name, workload, **{LABEL_ROLE: ROLE_SERVING})},
         "spec": {
             "automountServiceAccountToken": False,
@@ -121,6 +122,8 @@ def _template(name: str, workload: str, revision: Revision, runtime: ServerRunti
             ],
         },
     }
+    trust(template["spec"], template["spec"]["containers"][0], revision.model.ca_config_map_ref)
+    return template
 
 
 def _container(revision: Revision, runtime: ServerRuntime, delay: str) -> dict[str, Any]:
