@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from e2e.kind import binaries, cluster, images
+from e2e.kind import binaries, cluster, cluster_plan, images
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress
 
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument(
-            "--name", default=cluster.DEFAULT_NAME, help="luntra or luntra-<word>; default: %(default)s"
+            "--name", default=cluster_plan.DEFAULT_NAME, help="luntra or luntra-<word>; default: %(default)s"
         )
         if name == "up":
             command.add_argument("--gateway-port", type=int, help="port of the Gateway on 127.0.0.1; default: 18080")
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     build = commands.add_parser(
         "images", help="build our images, load them into the cluster if it is up, print their tags"
     )
-    build.add_argument("--name", default=cluster.DEFAULT_NAME, help="cluster to load into; default: %(default)s")
+    build.add_argument("--name", default=cluster_plan.DEFAULT_NAME, help="cluster to load into; default: %(default)s")
     build.add_argument(
         "--variant", choices=images.VARIANTS, default="onnx", help="of the inference image; torch is 5 GB"
     )

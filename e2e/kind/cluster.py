@@ -9,32 +9,23 @@ kubeconfig of its own in the cache folder. `down` removes the cluster, and our o
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from e2e.kind import cache, engine, gateway, image_loading, node_image, preflight, prometheus, versions
+from e2e.kind import cache, diagnosis, engine, gateway, image_loading, node_image, preflight, prometheus, versions
 from e2e.kind.binaries import binary
-from e2e.kind.control_plane import free_ports
+from e2e.kind.cluster_plan import DEFAULT_NAME, NAMES, check_name, choose_ports, home, kind_config, node_name
 from e2e.kind.errors import HarnessError
-from e2e.kind.progress import Progress
+from e2e.kind.progress import Progress, dies_with_us
 
 if TYPE_CHECKING:
     from e2e.kind.engine import Engine
 
-DEFAULT_NAME = "luntra"
-DEFAULT_PORTS = (18080, 19090)
-NAMES = re.compile(r"luntra(-[a-z0-9]+)*")
-LONGEST_NAME = 30
 SETTLES_WITHIN = 60.0
-SHARE_IN_NODE = "/luntra-share"
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Cluster:
             HarnessError: kubectl said no; the message is kubectl's.
         """
         command = [str(binary("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *arguments]
-        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False)
+        done = subprocess.run(dies_with_us(command), input=stdin or "", capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise HarnessError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -106,53 +97,6 @@ class Cluster:
         return {name.removeprefix("docker.io/") for name in listed.splitlines()}
 
 
-def check_name(name: str) -> None:
-    """Refuse a cluster that is not ours.
-
-    Raises:
-        HarnessError: the name is not `luntra` or `luntra-...`.
-    """
-    if not NAMES.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise HarnessError(
-            f"cluster {name!r} is not touched: only clusters made here are, and they are called luntra or luntra-<word> "
-            f"(lower case letters and digits, {LONGEST_NAME} characters at most). Pass --name luntra-test"
-        )
-
-
-def node_name(name: str) -> str:
-    """Return the name of the node's container."""
-    return f"{name}-control-plane"
-
-
-def home(name: str) -> Path:
-    """Return the folder with a cluster's kubeconfig, state and shared files."""
-    return cache.root() / "clusters" / name
-
-
-def kind_config(share: Path, gateway_port: int, prometheus_port: int) -> str:
-    """Return kind's configuration: one node, two ports on 127.0.0.1, one shared folder, cgroup v1 accepted."""
-    ports = {gateway.NODE_PORT: gateway_port, prometheus.NODE_PORT: prometheus_port}
-    mappings = [
-        {"containerPort": inside, "hostPort": outside, "listenAddress": "127.0.0.1"}
-        for inside, outside in ports.items()
-    ]
-    mounts = [{"hostPath": str(share), "containerPath": SHARE_IN_NODE}]
-    kubelet = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "failCgroupV1": False,
-        "serializeImagePulls": False,
-    }
-    return yaml.safe_dump(
-        {
-            "kind": "Cluster",
-            "apiVersion": "kind.x-k8s.io/v1alpha4",
-            "nodes": [{"role": "control-plane", "extraPortMappings": mappings, "extraMounts": mounts}],
-            "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
-        }
-    )
-
-
 def up(
     name: str = DEFAULT_NAME,
     progress: Progress | None = None,
@@ -180,13 +124,17 @@ def up(
         progress.note(f"cluster {name}: node {node}, images {origin}")
         progress.expect(3)
         _remove(name, host, progress)
-        cluster = _create(name, host, node, progress, _ports(name, gateway_port, prometheus_port))
+        cluster = _create(name, host, node, progress, choose_ports(name, gateway_port, prometheus_port))
         with progress.step("install the gateway and Prometheus"):
             gateway.install(cluster, built, progress)
             prometheus.install(cluster, built)
         with progress.step("wait for the gateway and Prometheus"):
-            gateway.wait(cluster)
-            prometheus.wait(cluster)
+            try:
+                gateway.wait(cluster)
+                prometheus.wait(cluster)
+            except HarnessError as error:
+                namespaces = (gateway.NAMESPACE, prometheus.NAMESPACE)
+                raise HarnessError(f"{error}\n{diagnosis.explain(cluster, namespaces)}") from error
         state = {"recipe": recipe, "gateway_port": cluster.gateway_port, "prometheus_port": cluster.prometheus_port}
         half = home(name) / "state.half"
         half.write_text(json.dumps(state))
@@ -272,19 +220,6 @@ def _reusable(name: str, recipe: str | None, host: Engine) -> Cluster | None:
         return None
     ready = gateway.answers(found.gateway_port) and gateway.answers(found.prometheus_port, "/-/ready")
     return found if well and ready else None
-
-
-def _ports(name: str, gateway_port: int | None, prometheus_port: int | None) -> tuple[int, int]:
-    spare = DEFAULT_PORTS if name == DEFAULT_NAME else tuple(free_ports(2))
-    chosen = (gateway_port or spare[0], prometheus_port or spare[1])
-    for port, option in zip(chosen, ("--gateway-port", "--prometheus-port"), strict=True):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise HarnessError(f"port {port} on 127.0.0.1 is taken: pass another with {option}") from error
-    return chosen
 
 
 def _create(name: str, host: Engine, node: str, progress: Progress, ports: tuple[int, int]) -> Cluster:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STARTS_WITHIN = 40.0
 STOPS_WITHIN = 40.0
+REAPED_WITHIN = 5.0
 NEEDS = {"dockerd": "docker.io", "docker": "docker.io", "runc": "runc", "iptables": "iptables", "nft": "nftables"}
 LONGEST_SOCKET_PATH = 100
 RUNC_WRAPPER = """\
@@ -231,8 +232,18 @@ def _end_containers() -> None:
             raise HarnessError(f"processes {left} of a former cluster do not end; end them and try again")
     for name in ids:
         for group in Path("/sys/fs/cgroup").glob(f"**/docker/{name}"):
+            _remove_group(group)
+
+
+def _remove_group(group: Path) -> None:
+    """Remove an empty control group; the kernel calls it busy until the last process in it has been reaped."""
+    deadline = time.monotonic() + REAPED_WITHIN
+    while group.exists() and time.monotonic() < deadline:
+        try:
             for folder in sorted(group.glob("**/"), reverse=True):
                 folder.rmdir()
+        except OSError:
+            time.sleep(0.2)
 
 
 def _control_groups() -> list[tuple[int, str]]:

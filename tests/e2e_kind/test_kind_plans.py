@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import io
+import socket
 import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-from e2e.kind import binaries, cluster, component_images, debian, gateway, gobuild, images, node_image, preflight
+from e2e.kind import (
+    binaries,
+    cluster,
+    cluster_plan,
+    component_images,
+    debian,
+    diagnosis,
+    gateway,
+    gobuild,
+    images,
+    node_image,
+    preflight,
+)
 from e2e.kind import prometheus as monitoring
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress, clock_face
@@ -17,7 +30,7 @@ from e2e.kind.progress import Progress, clock_face
 
 @pytest.mark.parametrize("name", ["luntra", "luntra-k", "luntra-e2e-2"])
 def test_a_cluster_of_ours_is_accepted(name: str) -> None:
-    cluster.check_name(name)
+    cluster_plan.check_name(name)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +38,7 @@ def test_a_cluster_of_ours_is_accepted(name: str) -> None:
 )
 def test_a_cluster_that_is_not_ours_is_refused_by_name(name: str) -> None:
     with pytest.raises(HarnessError, match="is not touched"):
-        cluster.check_name(name)
+        cluster_plan.check_name(name)
 
 
 @pytest.mark.parametrize("command", [cluster.up, cluster.down, cluster.status])
@@ -113,7 +126,7 @@ def test_only_sources_of_our_debian_are_used(tmp_path: Path) -> None:
 
 
 def test_the_node_has_two_local_ports_one_share_and_accepts_cgroup_v1() -> None:
-    config = yaml.safe_load(cluster.kind_config(Path("/share"), 18080, 19090))
+    config = yaml.safe_load(cluster_plan.kind_config(Path("/share"), 18080, 19090))
     node = config["nodes"][0]
     assert [(m["containerPort"], m["hostPort"]) for m in node["extraPortMappings"]] == [(30080, 18080), (30090, 19090)]
     assert {m["listenAddress"] for m in node["extraPortMappings"]} == {"127.0.0.1"}
@@ -206,3 +219,22 @@ def test_a_program_that_fails_is_reported_with_the_end_of_its_log(
 
 def test_durations_look_like_a_stop_watch() -> None:
     assert [clock_face(seconds) for seconds in (0, 59.9, 61, 3600)] == ["00:00", "00:59", "01:01", "60:00"]
+
+
+def test_a_pod_without_the_condition_is_not_ready() -> None:
+    assert not diagnosis.pod_is_ready({})
+    assert not diagnosis.pod_is_ready({"conditions": [{"type": "Ready", "status": "False"}]})
+    assert diagnosis.pod_is_ready({"conditions": [{"type": "Ready", "status": "True"}]})
+
+
+def test_a_taken_port_is_named_with_the_option_that_changes_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HarnessError, match=rf"port {port} .* --gateway-port"):
+            cluster_plan.choose_ports("luntra", port, None)
+
+
+def test_a_spare_cluster_does_not_take_the_ports_of_the_first() -> None:
+    assert not set(cluster_plan.choose_ports("luntra-spare", None, None)) & set(cluster_plan.DEFAULT_PORTS)
