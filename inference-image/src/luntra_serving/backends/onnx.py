@@ -15,10 +15,10 @@ import numpy as np
 # loaded. A server in somebody's cluster talks to nobody that it was not told to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime as ort  # noqa: E402 - after the line above
+import onnxruntime as ort
 
-from luntra_serving.bundle.processing import model_tensors  # noqa: E402
-from luntra_serving.errors import PermanentLoadError, Reason, RequestError  # noqa: E402
+from luntra_serving.bundle.processing import model_tensors
+from luntra_serving.errors import PermanentLoadError, Reason, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
