@@ -27,7 +27,7 @@ class Installation:
     inference_image: str
 
 
-def install(name: str = kind.DEFAULT_NAME, progress: Progress | None = None) -> Installation:
+def install(name: str = "luntra", progress: Progress | None = None) -> Installation:
     """Make the cluster, build and load the images, install the chart and the store; what exists is reused.
 
     Raises:

@@ -1,11 +1,12 @@
-"""The command line: python -m e2e.kind up|down|status|images|binaries."""
+"""The command line: python -m e2e.kind up|down|status|images|binaries|dump."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from e2e.kind import binaries, cluster, cluster_plan, images
+from e2e.kind import binaries, cluster, cluster_plan, diagnosis, images
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress
 
@@ -35,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
     )
     get = commands.add_parser("binaries", help="obtain programs and print where they are")
     get.add_argument("names", nargs="*", default=list(binaries.INTEGRATION), help="default: %(default)s")
+    look = commands.add_parser("dump", help="write objects, events and logs of the cluster into a folder")
+    look.add_argument("--name", default=cluster_plan.DEFAULT_NAME, help="cluster to look at; default: %(default)s")
+    look.add_argument("--into", type=Path, default=Path("build/cluster"), help="default: %(default)s")
     return top
 
 
@@ -61,6 +65,12 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
         found = cluster.status(options.name)
         print(describe(found) if found else f"cluster {options.name} is not up")
         return 0 if found else 1
+    elif options.command == "dump":
+        found = cluster.status(options.name)
+        if found is None:
+            raise HarnessError(f"cluster {options.name} is not up, so there is nothing to look at")
+        diagnosis.dump(found, options.into)
+        print(options.into)
     elif options.command == "images":
         found = cluster.status(options.name)
         for tag in (images.build_operator(progress), images.build_inference(options.variant, progress)):

@@ -68,6 +68,13 @@ class TestOnnx:
             load_model(bundle, threads=1).infer(inputs)
         assert caught.value.status == 400
 
+    def test_a_bare_pickle_is_refused_and_not_opened(self, points: Bundle, tmp_path: Path) -> None:
+        points.entry.write_bytes(pickle.dumps(Trap(tmp_path / "fired")))
+        with pytest.raises(PermanentLoadError, match="is a bare pickle") as caught:
+            load_model(points, threads=1)
+        assert caught.value.reason is Reason.UNSAFE_MODEL
+        assert not (tmp_path / "fired").exists()
+
     def test_names_that_the_graph_lacks_are_named_at_load(self, tmp_path: Path) -> None:
         step = {"output": "probabilities", "tensor": "logits", "step": "softmax"}
         bundle = points_bundle(tmp_path, postprocessing=[step])

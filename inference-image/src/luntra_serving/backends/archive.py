@@ -1,4 +1,4 @@
-"""Tell a TorchScript archive from a pickle in disguise by its first bytes and zip members, without opening either.
+"""Tell a model file from a pickle in disguise by its first bytes and zip members, without opening either.
 
 A pickle runs whatever code its author wrote as soon as it is read. `torch.save` writes one inside a zip, so a file
 name proves nothing: a TorchScript archive has compiled code (`code/…`) and `constants.pkl`, which `torch.save` never
@@ -16,16 +16,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
+"""First byte of every pickle of protocol 2 or newer; no ONNX file and no zip begins with it."""
 _ADVICE = "export the model with torch.jit.script(...).save(...) or to ONNX, and pack that"
+
+
+def refuse_bare_pickle(path: Path) -> None:
+    """Raise PermanentLoadError (UnsafeModel) if the file at `path` begins as a pickle does."""
+    start = _start(path)
+    if start[:1] == _PICKLE_MAGIC:
+        raise _unsafe(path, f"is a bare pickle, which would run code when read (first bytes {start.hex(' ')})")
 
 
 def refuse_disguised_pickle(path: Path) -> None:
     """Raise PermanentLoadError (UnsafeModel) unless the file at `path` is laid out as a TorchScript archive."""
-    with path.open("rb") as file:
-        start = file.read(len(_ZIP_MAGIC))
+    refuse_bare_pickle(path)
+    start = _start(path)
     if start != _ZIP_MAGIC:
-        kind = "a bare pickle, which would run code when read" if start[:1] == b"\x80" else "no TorchScript archive"
-        raise _unsafe(path, f"is {kind} (first bytes {start.hex(' ')})")
+        raise _unsafe(path, f"is no TorchScript archive (first bytes {start.hex(' ')})")
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
@@ -36,6 +44,11 @@ def refuse_disguised_pickle(path: Path) -> None:
     has_code = any(name.startswith("code/") and name.endswith(".py") for name in inner)
     if len(roots) != 1 or not has_code or "constants.pkl" not in inner:
         raise _unsafe(path, "is the zip of torch.save, a pickle, and not a TorchScript archive")
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_ZIP_MAGIC))
 
 
 def _unsafe(path: Path, problem: str) -> PermanentLoadError:

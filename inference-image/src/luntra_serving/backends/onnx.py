@@ -17,6 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
+from luntra_serving.backends.archive import refuse_bare_pickle
 from luntra_serving.bundle.processing import model_tensors
 from luntra_serving.errors import PermanentLoadError, Reason, RequestError
 
@@ -64,7 +65,8 @@ class OnnxModel:
 
 
 def load(bundle: Bundle, *, threads: int) -> OnnxModel:
-    """Load the bundle's entry file. Raises PermanentLoadError: LoadFailed, or InvalidBundle if names disagree."""
+    """Load the bundle's entry file. Raises PermanentLoadError: UnsafeModel, LoadFailed, or InvalidBundle if names disagree."""
+    refuse_bare_pickle(bundle.entry)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

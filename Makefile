@@ -1,0 +1,74 @@
+# Luntra. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+PYTEST := $(RUN) pytest
+CRD := crds/luntra.io_modeldeployments.yaml
+
+.PHONY: help setup demo test unit integration e2e soak lint fmt types crds images cluster-up cluster-down bench clean binaries
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+setup: ## Install everything that the other targets need (uv, Python packages)
+	@.ci/setup
+	@$(UV) sync --frozen --all-groups --quiet
+
+demo: setup ## Watch a real model roll from v1 to v2 on a real cluster, and bad versions be refused
+	@$(RUN) python -m e2e.demo
+
+test: lint unit integration e2e ## Prove everything: lint, unit, integration and end-to-end tests
+
+unit: setup ## Unit tests and tests of the real server process; no cluster
+	@$(PYTEST) tests --ignore=tests/integration
+
+integration: setup binaries ## The operator against a real API server (etcd and kube-apiserver as processes)
+	@$(PYTEST) tests/integration
+
+e2e: setup ## The scenarios and the demo on a real kind cluster
+	@$(PYTEST) e2e/scenarios
+
+soak: setup ## What takes longer than `make test` may: the torch image on the cluster
+	@$(PYTEST) e2e/soak
+
+lint: setup types ## Formatting, lint, import contracts, generated files, chart
+	@$(RUN) ruff format --check --quiet . || { echo "run: make fmt"; exit 1; }
+	@$(RUN) ruff check --quiet .
+	@$(RUN) lint-imports
+	@$(RUN) python -m luntra_operator.api.crd | diff - $(CRD) > /dev/null || { echo "$(CRD) is not what the types say; run: make crds"; exit 1; }
+	@diff $(CRD) charts/luntra/files/$(notdir $(CRD)) > /dev/null || { echo "the chart's CRD differs from $(CRD); run: make crds"; exit 1; }
+
+types: setup ## mypy, strict
+	@$(RUN) mypy --no-error-summary operator/src inference-image/src e2e tests
+
+fmt: setup ## Format and mend what can be mended
+	@$(RUN) ruff format --quiet .
+	@$(RUN) ruff check --fix --quiet .
+
+crds: setup ## Generate the CRD from the types
+	@$(RUN) python -m luntra_operator.api.crd > $(CRD)
+	@cp $(CRD) charts/luntra/files/
+
+binaries: setup
+	@$(RUN) python -m e2e.kind binaries > /dev/null
+
+images: setup ## Build the operator's and the onnx inference image (VARIANT=torch for the 5 GB one)
+	@$(RUN) python -m e2e.kind images --variant $(or $(VARIANT),onnx)
+
+cluster-up: setup ## Make the kind cluster `luntra`, or find it well
+	@$(RUN) python -m e2e.kind up
+
+cluster-down: setup ## Remove it, and everything that it left on this machine but for the cache
+	@$(RUN) python -m e2e.kind down
+
+bench: ## Benchmarks against the peers
+	@echo "there are none yet: they come with the server's and the engine's full versions"; exit 1
+
+clean: ## Remove what was built in this folder; the cache in ~/.cache/luntra and the cluster stay
+	rm -rf build dist .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

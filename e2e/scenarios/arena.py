@@ -1,0 +1,219 @@
+"""A namespace of the real cluster for one scenario: apply versions, wait for what becomes of them, keep asking meanwhile."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from e2e.demo.models import Models
+from e2e.demo.records import Answer, read_answers
+from e2e.installation import PROBE_URL, Installation
+from luntra_operator.kube import kinds
+from luntra_operator.kube.client import Kube
+
+Object = dict[str, Any]
+NAME = "digits"
+MODEL_KINDS = (
+    kinds.DEPLOYMENT,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.JOB,
+    kinds.CONTROLLER_REVISION,
+    kinds.POD,
+    kinds.HTTP_ROUTE,
+)
+
+
+@dataclass
+class Load:
+    """A client that is asking; `answers` is filled when it has stopped."""
+
+    path: Path
+    answers: list[Answer] = field(default_factory=list)
+
+    def so_far(self) -> list[Answer]:
+        """What was answered up to now."""
+        return read_answers(self.path)
+
+    @property
+    def errors(self) -> list[str]:
+        """Texts of all client errors."""
+        return [answer.error for answer in self.answers if answer.error]
+
+
+class Arena:
+    """One namespace with one ModelDeployment in it."""
+
+    def __init__(self, kube: Kube, installation: Installation, models: Models, namespace: str, scratch: Path) -> None:
+        """Use `namespace`, which exists and has the artifact store's CA in it."""
+        self.kube, self.namespace = kube, namespace
+        self._installation, self._models, self._scratch = installation, models, scratch
+        self.host = f"{namespace}.example.com"
+
+    def body(self, version: str, *, bundle: str | None = None, **rollout: Any) -> Object:
+        """A ModelDeployment that serves a digits bundle (default: the one called `version`) under a version's name."""
+        folder, digest = self._models.bundle(bundle or version)
+        uri = self._installation.store.put(folder, f"scenarios/{folder.name}")
+        return {
+            "apiVersion": "luntra.io/v1alpha1",
+            "kind": "ModelDeployment",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": {
+                "model": {"version": version, "uri": uri, "digest": digest, "caConfigMapRef": {"name": "artifacts-ca"}},
+                "serving": {
+                    "runtime": {"deadline": "1s", "terminationDelay": "3s"},
+                    "resources": {"limits": {"memory": "512Mi"}},
+                },
+                "replicas": 2,
+                "traffic": {
+                    "gateway": {
+                        "parentRefs": [{"name": "luntra", "namespace": "luntra-gateway"}],
+                        "hostnames": [self.host],
+                    },
+                    "probe": {"url": PROBE_URL},
+                },
+                "rollout": {
+                    "steps": [{"weight": 10, "hold": "3s"}, {"weight": 50, "hold": "3s"}],
+                    "soak": "2s",
+                    "deadlines": {"ready": "60s"},
+                    **rollout,
+                },
+            },
+        }
+
+    async def apply(self, version: str, **changes: Any) -> Object:
+        """Apply `body()` as a user does, server-side."""
+        return await self.apply_body(self.body(version, **changes))
+
+    async def apply_body(self, body: Object) -> Object:
+        """Apply a whole object."""
+        return await self.kube.apply(kinds.MODEL_DEPLOYMENT, body)
+
+    async def status(self) -> Object:
+        """The object's status, empty if there is none."""
+        found = await self.kube.get(kinds.MODEL_DEPLOYMENT, self.namespace, NAME)
+        status: Object = (found or {}).get("status", {})
+        return status
+
+    async def condition(self, kind: str) -> Object:
+        """A condition by type."""
+        found: Object = next(one for one in (await self.status())["conditions"] if one["type"] == kind)
+        return found
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
+        """Wait for something to come true; if it does not, fail with the status."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not await holds():  # noqa: ASYNC110 - the other side is a cluster
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            told = json.dumps(await self.status(), indent=1)
+            raise AssertionError(f"did not come true within {seconds} s; status: {told}") from None
+
+    async def until_phase(self, phase: str, stable: str | None = None, seconds: float = 90) -> None:
+        """Wait for a phase, with a certain version stable."""
+
+        async def reached() -> bool:
+            found = await self.kube.get(kinds.MODEL_DEPLOYMENT, self.namespace, NAME) or {}
+            status = found.get("status", {})
+            read = status.get("observedGeneration") == found.get("metadata", {}).get("generation")
+            return read and status.get("phase") == phase and stable in (None, status.get("stable", {}).get("version"))
+
+        await self.until(reached, seconds)
+
+    async def until_weight(self, weight: int) -> None:
+        """Wait until the gateway was seen to follow a weight of the candidate."""
+
+        async def reached() -> bool:
+            step = (await self.status()).get("step", {})
+            return step.get("weight") == weight and "startedAt" in step
+
+        await self.until(reached)
+
+    async def children(self) -> list[str]:
+        """`Kind/name` of everything that belongs to the object and still exists."""
+        found = []
+        for kind in MODEL_KINDS:
+            listed = await self.kube.list(kind, self.namespace, f"luntra.io/model-deployment={NAME}")
+            found += [f"{kind.kind}/{one['metadata']['name']}" for one in listed]
+        return found
+
+    async def until_gone(self, *workloads: str) -> None:
+        """Wait until Deployments, Services and pods of workloads are deleted."""
+
+        async def gone() -> bool:
+            return not any(f"/{workload}" in child for child in await self.children() for workload in workloads)
+
+        await self.until(gone)
+
+    async def pods(self, workload: str) -> list[Object]:
+        """The pods of a workload."""
+        return await self.kube.list(kinds.POD, self.namespace, f"luntra.io/workload={workload}")
+
+    @asynccontextmanager
+    async def load(self, rate: float = 40.0) -> AsyncIterator[Load]:
+        """Keep asking through the gateway for as long as the context lasts."""
+        out = self._scratch / f"answers-{time.monotonic_ns()}.jsonl"
+        url = f"http://127.0.0.1:{self._installation.cluster.gateway_port}"
+        command = [sys.executable, "-m", "e2e.demo.client", f"--url={url}", f"--model={NAME}", f"--host={self.host}"]
+        command += [f"--rows={self._models.evaluation}", f"--rate={rate}", "--limit=300", f"--out={out}"]
+        client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+        load = Load(out)
+        try:
+            await self.until(lambda: _begun(load))
+            yield load
+        finally:
+            with suppress(ProcessLookupError):
+                client.send_signal(signal.SIGTERM)
+            await client.wait()
+            load.answers = read_answers(out)
+
+
+async def _begun(load: Load) -> bool:
+    return bool(load.so_far())
+
+
+class Weights:
+    """Follows the route and keeps every distinct set of weights, by workload."""
+
+    def __init__(self, arena: Arena) -> None:
+        """Nothing is seen before `run`."""
+        self._arena = arena
+        self.seen: list[dict[str, int]] = []
+        self.at: list[float] = []
+
+    async def run(self) -> None:
+        """Look ten times a second until cancelled."""
+        while True:
+            route = await self._arena.kube.get(kinds.HTTP_ROUTE, self._arena.namespace, NAME)
+            if route is not None:
+                refs = route["spec"]["rules"][0].get("backendRefs", [])
+                weights = {ref["name"]: ref["weight"] for ref in refs}
+                if not self.seen or self.seen[-1] != weights:
+                    self.seen.append(weights)
+                    self.at.append(time.time())
+            await asyncio.sleep(0.1)
+
+    def shares(self, workload: str) -> list[int]:
+        """The weights that a workload has had, in order, without repetition."""
+        found = [weights[workload] for weights in self.seen if workload in weights]
+        return [weight for index, weight in enumerate(found) if index == 0 or found[index - 1] != weight]
+
+
+@asynccontextmanager
+async def followed(arena: Arena) -> AsyncIterator[Weights]:
+    """Follow the route's weights for as long as the context lasts."""
+    weights = Weights(arena)
+    task = asyncio.create_task(weights.run())
+    try:
+        yield weights
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
