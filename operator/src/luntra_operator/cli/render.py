@@ -191,12 +191,13 @@ def _conditions(conditions: Sequence[Condition]) -> RenderableType:
     if not conditions:
         return Text("the operator has not looked at this object yet; is it running?", _BUSY)
     table = Table.grid(padding=(0, 2))
+    said: set[str] = set()
     for one in conditions:
         good = (one.status == "True") != (one.type in ("Reconciling", "Stalled"))
         bad = _BUSY if one.type == "Reconciling" or one.reason == "Progressing" else _BAD
-        table.add_row(
-            Text(one.type), Text(one.status, _GOOD if good else bad), Text(one.reason), Text(one.message, _QUIET)
-        )
+        message = one.message if one.message not in said else ""
+        said.add(one.message)
+        table.add_row(Text(one.type), Text(one.status, _GOOD if good else bad), Text(one.reason), Text(message, _QUIET))
     return table
 
 

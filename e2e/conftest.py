@@ -1,4 +1,4 @@
-"""The real cluster for the scenarios: made or found once, with the chart installed; a namespace of its own for each test."""
+"""The real cluster for everything in e2e/: made or found once, with the chart installed; a namespace of its own for each test."""
 
 import secrets
 from collections.abc import AsyncIterator
