@@ -103,11 +103,13 @@ class World:
             self.carry_out(action)
         return planned
 
-    def carry_out(self, action: actions.Action) -> None:
+    def carry_out(self, action: actions.Action) -> None:  # noqa: C901 - one branch per action
         """What a cluster does with one action."""
         match action:
             case actions.KeepRevision():
                 self.revisions.add(action.revision)
+            case actions.ForgetRevision():
+                self.revisions.remove(action.revision)
             case actions.CreateWorkload():
                 self.revision_of[action.workload] = action.revision
                 self.workloads[action.workload] = self._started(action.workload, action.replicas)
@@ -118,8 +120,10 @@ class World:
             case actions.SelectWorkload():
                 self.service = action.workload
             case actions.WriteRoute():
-                for name in action.weights:
-                    assert self.workloads[name].endpoints > 0, f"{name} is named without a ready endpoint"
+                before = self.route.weights if self.route else {}
+                for name, weight in action.weights.items():
+                    raised = name not in before or weight > before[name]
+                    assert self.workloads[name].endpoints > 0 or not raised, f"{name} gets traffic without a ready pod"
                 assert sum(action.weights.values()) == 100
                 self.route = Route(
                     owned=True,

@@ -372,6 +372,38 @@ def test_replicas_are_followed_in_mid_rollout(world: World) -> None:
     assert {name: workload.replicas for name, workload in world.workloads.items()} == {V1: 4, V2: 4}
 
 
+def test_scaling_to_nothing_in_mid_rollout_starts_it_again_later_and_refuses_nothing(world: World) -> None:
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.spec = world.spec.model_copy(update={"replicas": 0})
+    world.run(seconds=300, turns=2000)
+    world.spec = world.spec.model_copy(update={"replicas": 2})
+    world.until("Soaking")
+    assert world.status.rejected_revision is None
+    assert world.status.stable
+    assert world.status.stable.version == "v2"
+
+
+def test_no_traffic_goes_to_a_stable_version_that_cannot_answer(world: World) -> None:
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.workloads[V1] = replace(world.workloads[V1], endpoints=0)
+    world.spec = spec("v1")
+    world.run(seconds=30, turns=2000)
+    assert world.weights[-1] == {V1: 70, V2: 30}
+    world.workloads[V1] = replace(world.workloads[V1], endpoints=2)
+    world.until("Stable")
+    assert world.weights[-1] == {V1: 100}
+
+
+def test_only_revisions_that_something_speaks_of_are_kept(world: World) -> None:
+    for number in range(2, 16):
+        world.spec = spec(f"v{number}", steps=[], soak="0s")
+        world.until("Stable")
+    assert len(world.status.history) == 10
+    assert world.revisions == {entry.revision for entry in world.status.history}
+
+
 def test_without_a_gateway_the_service_is_flipped_after_the_checks() -> None:
     plain = spec("v1", steps=[]).model_copy(update={"traffic": None})
     world = World(spec=plain)

@@ -91,6 +91,7 @@ class Reason(StrEnum):
     # Why a candidate was withdrawn without being refused.
     SUPERSEDED = "Superseded"
     RETURNED_TO_STABLE = "ReturnedToStable"
+    SCALED_TO_ZERO = "ScaledToZero"
     # What a rollout waits for.
     PODS_NOT_READY = "PodsNotReady"
     QUOTA_EXCEEDED = "QuotaExceeded"

@@ -14,7 +14,7 @@ from luntra_operator.rollout.actions import Action
 from luntra_operator.traffic import httproute
 from luntra_operator.workloads import serving
 from luntra_operator.workloads.check_job import check_job
-from luntra_operator.workloads.naming import check_name, metadata, owned_by
+from luntra_operator.workloads.naming import check_name, metadata, owned_by, revision_name
 from luntra_operator.workloads.revision import Revision, controller_revision, read_revision
 
 from .observe import Children, our_backends
@@ -59,6 +59,9 @@ class Executor:
         match action:
             case actions.KeepRevision():
                 await self._keep_revision(action)
+            case actions.ForgetRevision():
+                name = revision_name(self._name, action.revision)
+                await self._kube.delete(kinds.CONTROLLER_REVISION, self._namespace, name)
             case actions.CreateWorkload():
                 await self._create_workload(action)
             case actions.ScaleWorkload():

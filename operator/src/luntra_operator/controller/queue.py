@@ -38,7 +38,6 @@ class WorkQueue:
         self._failures: dict[Key, int] = {}
         self._wakeup = asyncio.Event()
         self._slots = asyncio.Semaphore(workers)
-        self.last_progress = 0.0
 
     def add(self, key: Key, after: float = 0.0) -> None:
         """Ask for work on `key` in `after` seconds, or earlier if that was asked before."""
@@ -111,7 +110,6 @@ class WorkQueue:
         finally:
             self._busy.discard(key)
             self._slots.release()
-            self.last_progress = asyncio.get_running_loop().time()
             self._wakeup.set()
         if again is not None:
             self.add(key, again)

@@ -16,6 +16,13 @@ class KeepRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetRevision:
+    """Delete the ControllerRevision of a revision that nothing refers to any more."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateWorkload:
     """Create what is missing of a workload's ConfigMap, Service and Deployment, rendered from its revision."""
 
@@ -70,6 +77,7 @@ class RunCheck:
 
 Action = (
     KeepRevision
+    | ForgetRevision
     | CreateWorkload
     | ScaleWorkload
     | DeleteWorkload

@@ -4,6 +4,8 @@ Level-triggered: it looks only at the status and at what exists, never at what h
 finishes what a crashed operator left half done. Traffic comes first, deletions last.
 """
 
+from collections.abc import Mapping
+
 from luntra_operator.api.status import VersionStatus
 from luntra_operator.api.vocabulary import Phase
 
@@ -12,6 +14,7 @@ from .actions import (
     CreateWorkload,
     DeleteRoute,
     DeleteWorkload,
+    ForgetRevision,
     KeepRevision,
     RunCheck,
     ScaleWorkload,
@@ -24,7 +27,7 @@ from .turn import Turn
 
 def converge(turn: Turn) -> tuple[Action, ...]:
     """The actions that are still missing, in the order in which they are safe."""
-    return (*_traffic(turn), *_workloads(turn), *_checks(turn), *_leftovers(turn))
+    return (*_traffic(turn), *_workloads(turn), *_checks(turn), *_leftovers(turn), *_forgotten(turn))
 
 
 def _traffic(turn: Turn) -> list[Action]:
@@ -33,7 +36,7 @@ def _traffic(turn: Turn) -> list[Action]:
     if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
         weights = target_weights(turn)
         stale = route is None or route.weights != weights or route.frame != turn.seen.frame
-        if weights and stale:
+        if weights and stale and _safe(turn, weights):
             actions.append(WriteRoute(weights, intent(turn)))
     if turn.spec.gateway is None and route is not None and route.owned:
         actions.append(DeleteRoute())
@@ -41,6 +44,12 @@ def _traffic(turn: Turn) -> list[Action]:
     if selected and turn.seen.service != selected and turn.seen.service_owned:
         actions.append(SelectWorkload(selected))
     return actions
+
+
+def _safe(turn: Turn, weights: Mapping[str, int]) -> bool:
+    """Whether every workload that would get more than it has can answer; else the route waits until it can."""
+    now = turn.seen.route.weights if turn.seen.route else {}
+    return all(turn.seen.workload(name).endpoints for name, weight in weights.items() if weight > now.get(name, 0))
 
 
 def _versions(turn: Turn) -> list[VersionStatus]:
@@ -83,3 +92,10 @@ def _leftovers(turn: Turn) -> list[Action]:
     if route is not None and not route.current:
         return []
     return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in wanted | named]
+
+
+def _forgotten(turn: Turn) -> list[Action]:
+    """Revisions that no version, no workload and no line of the history speaks of."""
+    used = {version.revision for version in (*_versions(turn), *turn.seen.versions.values())}
+    used |= {entry.revision for entry in turn.status.history} | {turn.revision}
+    return [ForgetRevision(revision) for revision in sorted(turn.seen.revisions - used)]

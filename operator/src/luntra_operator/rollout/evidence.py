@@ -29,8 +29,6 @@ def death(workload: Workload, baseline: dict[str, int]) -> str | None:
 
 def obstacle(workload: Workload, replicas: int) -> Problem | None:
     """Why not all replicas are ready, the gravest reason first; None when they are."""
-    if replicas == 0:
-        return Problem(Reason.PODS_NOT_READY, "spec.replicas is 0; set it to at least 1 to roll out a version")
     if workload.problem is not None:
         return workload.problem
     found = _gravest(pod for pod in workload.pods if not pod.ready)

@@ -22,7 +22,7 @@ from .settle import follow, target_weights
 from .shift import shift, soak
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
-from .withdraw import roll_back, supersede
+from .withdraw import roll_back, supersede, withdraw
 
 
 def timers(spec: ModelDeploymentSpec) -> Timers:
@@ -73,6 +73,10 @@ def decide(turn: Turn, limits: Timers) -> Decision:
 def _roll_out(turn: Turn) -> Decision:
     if turn.candidate.revision != turn.revision:
         return supersede(turn)
+    if turn.spec.replicas == 0:
+        return withdraw(
+            turn, Reason.SCALED_TO_ZERO, "spec.replicas is 0; it is tried again from the start", rejected=False
+        )
     if turn.status.phase is Phase.CHECKING:
         return check(turn)
     if turn.status.phase is Phase.SHIFTING:

@@ -29,8 +29,6 @@ def await_ready(turn: Turn) -> Decision:
     if problem is None:
         return _ready(turn)
     waited, deadline = turn.since(turn.status.phase_started_at), turn.spec.ready_deadline
-    if turn.spec.replicas == 0:
-        return Decision(turn.status, waiting=problem)
     if turn.status.stable and problem.permanent:
         return withdraw(turn, problem.reason, problem.message)
     if waited < deadline:

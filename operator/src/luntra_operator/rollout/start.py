@@ -17,6 +17,11 @@ def at_rest(turn: Turn) -> Decision:
         return Decision(turn.update(Phase.STABLE, **cleared))
     if turn.revision == status.rejected_revision and not retry:
         return Decision(turn.update(Phase.ROLLED_BACK))
+    if turn.spec.replicas == 0:
+        waiting = Problem(
+            Reason.SCALED_TO_ZERO, "spec.replicas is 0; set it to at least 1 to roll out a version", permanent=True
+        )
+        return Decision(status, waiting=waiting)
     return begin(turn)
 
 
