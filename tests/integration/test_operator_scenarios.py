@@ -58,6 +58,11 @@ class Cluster:
         self.gateway = actors.Gateway(kube, namespace)
 
     @asynccontextmanager
+    async def actors(self) -> AsyncIterator[None]:
+        async with _running(self.kubelet.run(), self.gateway.run()):
+            yield
+
+    @asynccontextmanager
     async def operator(self, images: Images = IMAGES) -> AsyncIterator[None]:
         queue = WorkQueue(Reconciler(self.kube, self.gateway, images))
         async with _running(queue.run(), Watches(queue, (self.namespace,)).run(asyncio.Event())):
@@ -137,7 +142,7 @@ async def cluster(
     monkeypatch.setenv("KUBECONFIG", str(controllers.kubeconfig))
     async with Kube.connect(kubeconfig=str(controllers.kubeconfig)) as kube:
         fresh = Cluster(kube, namespace)
-        async with _running(fresh.kubelet.run(), fresh.gateway.run()):
+        async with fresh.actors():
             yield fresh
 
 
