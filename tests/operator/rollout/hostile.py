@@ -49,7 +49,8 @@ class HostileWorld(World):
 
     `in_force` is what the gateway does, which lags behind the route while it does not follow; `faulty` holds the
     attempts during which anything spoke against the candidate; `banned` the workloads that may get no traffic any
-    more, `reached` and `since` by workload the highest weight written so far and when.
+    more (`unrecorded` those of which only the route tells so); `reached` and `since` the highest weight that was
+    decided for a workload so far, and when.
     """
 
     slow: bool = False
@@ -58,8 +59,8 @@ class HostileWorld(World):
     banned: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
+    unrecorded: set[str] = field(default_factory=set)
     promoted: set[str] = field(default_factory=set)
-    started: int = 0
 
     # The operator.
 
@@ -74,16 +75,26 @@ class HostileWorld(World):
     def turn_without_status(self) -> None:
         """A turn in which the API server takes no status: only traffic that must leave at once is moved."""
         planned = self._planned()
-        if planned.urgent and planned.status.candidate is not None:
+        after = planned.status
+        if planned.urgent:
             for action in planned.actions:
                 if isinstance(action, actions.WriteRoute | actions.SelectWorkload):
-                    self.banned.add(planned.status.candidate.workload)
+                    if after.candidate and after.stable:
+                        self.unrecorded.add(after.candidate.workload)
                     self.carry_out(action, planned.status)
 
     def _planned(self) -> Plan:
         self._note_faults()
+        self._forgive()
         self.versions[revision_hash(self.spec)] = self.spec.model.version
         return plan(Turn(self.spec, self.status, self.observed(), revision_hash(self.spec), self.now))
+
+    def _forgive(self) -> None:
+        """A rollback that nobody could record is only known from the route, and holds only while the other version lives."""
+        versions = (self.status.stable, self.status.candidate, self.status.previous)
+        known = {version.workload for version in versions if version}
+        alive = {name for name in known if name in self.workloads and self.workloads[name].endpoints}
+        self.unrecorded = {name for name in self.unrecorded if self.route is not None and alive - {name}}
 
     def _note_faults(self) -> None:
         status = self.status
@@ -102,11 +113,11 @@ class HostileWorld(World):
         if after.withdrawal and after.candidate:
             if after.withdrawal.rejected:
                 assert after.attempt in self.faulty, f"refused without evidence: {after.withdrawal}"
-            self.banned.add(after.candidate.workload)
+            if after.stable or after.withdrawal.rejected:  # a first version serves until there is another one
+                self.banned.add(after.candidate.workload)
         if after.stable:
             self.promoted.add(after.stable.workload)
-        if after.attempt != before.attempt:
-            self.started += 1
+        self._check_step(after)
         assert after.attempt >= before.attempt
         assert after.next_ordinal >= before.next_ordinal
         assert after.step is None or after.candidate is not None
@@ -145,13 +156,19 @@ class HostileWorld(World):
         stable = status.stable.workload if status.stable else None
         alive = {name for name, workload in self.workloads.items() if workload.endpoints}
         for name, weight in weights.items():
-            only = stable is None and name in self.promoted | set(self.reached)
-            assert name in alive or (weight and name == stable) or only, f"{name} is named without a ready endpoint"
-            assert not weight or name not in self.banned, f"{name} was taken back and gets {weight} again"
-        if stable in weights and status.candidate and status.candidate.workload in weights:
-            self._check_step(status.candidate.workload, weights[status.candidate.workload], status)
+            # Only where there is nobody else to serve: a stable version, or the first one, that has just died.
+            assert name in alive or (weight and stable in (None, name)), f"{name} is named without a ready endpoint"
+            assert not weight or name not in self.banned | self.unrecorded, (
+                f"{name} was taken back and gets {weight} again"
+            )
+        traffic = status.traffic
+        assert traffic is None or weights.get(traffic.workload, 0) == traffic.desired
 
-    def _check_step(self, workload: str, weight: int, status: ModelDeploymentStatus) -> None:
+    def _check_step(self, after: ModelDeploymentStatus) -> None:
+        """The decision: from the weight before to the next declared one, after the hold."""
+        if after.traffic is None or after.stable is None or after.candidate is None:
+            return
+        workload, weight = after.traffic.workload, after.traffic.desired
         before = self.reached.get(workload, 0)
         if weight <= before or workload in self.promoted:
             return

@@ -1,9 +1,10 @@
 """Whatever happens in whatever order, the engine's promises hold, and it comes to an end once the world is well again."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -17,6 +18,7 @@ PROBLEMS = (
     Problem(Reason.IMAGE_PULL_FAILED, "image x: not found"),
     Problem(Reason.LOAD_FAILED, "DigestMismatch", permanent=True),
 )
+HAPPENINGS = ("dies", "v3", "v1", "edited")
 VERDICTS = (CheckRun(None), CheckRun("Pass"), CheckRun("Fail", "TooBad", "bad"), CheckRun("Error", "NoReport", "gone"))
 
 
@@ -28,11 +30,15 @@ class AnyCluster(RuleBasedStateMachine):
         self.world = HostileWorld(spec=declared("v1"))
         self.arguments: dict[str, Any] = {"version": "v1"}
 
-    @initialize(serving=st.booleans())
-    def begin(self, serving: bool) -> None:
-        if serving:
-            self.world.until("Stable")
-        self.world.weights.clear()
+    @initialize(start=st.sampled_from(["nothing", "Stable", "Shifting", "Soaking"]), checks=st.sampled_from(["", "eb"]))
+    def begin(self, start: str, checks: str) -> None:
+        self._declare(checks=checks)
+        if start == "nothing":
+            return
+        self.world.until("Stable")
+        if start != "Stable":
+            self._declare(version="v2")
+            self.world.until(start)
 
     def _declare(self, **changes: Any) -> None:
         before = self.world.spec
@@ -150,6 +156,60 @@ class AnyCluster(RuleBasedStateMachine):
 
 TestAnyCluster = AnyCluster.TestCase
 TestAnyCluster.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 )
 pytestmark = pytest.mark.timeout(120)
+
+
+@given(
+    checks=st.sampled_from(["", "eb"]),
+    verdict=st.sampled_from([CheckRun("Pass"), CheckRun("Fail", "TooBad", "bad")]),
+    happens=st.lists(st.tuples(st.integers(0, 80), st.sampled_from(HAPPENINGS)), max_size=4),
+    crashes=st.lists(st.one_of(st.none(), st.integers(0, 3)), max_size=60),
+)
+@settings(deadline=None, max_examples=60)
+def test_crashes_at_any_point_change_no_written_weight(
+    checks: str, verdict: CheckRun, happens: list[tuple[int, str]], crashes: list[int | None]
+) -> None:
+    calm = _history(checks, verdict, happens, [])
+    assert _history(checks, verdict, happens, crashes) == calm
+
+
+def _history(checks: str, verdict: CheckRun, happens: list[tuple[int, str]], crashes: list[int | None]) -> list[Any]:
+    """Weights with the second in which they were written, and how it ended; crashed turns are repeated at once."""
+    world = HostileWorld(spec=declared("v1"))
+    world.until("Stable")
+    world.weights.clear()
+    world.check_verdict("evaluation", verdict)
+    world.spec = declared("v2", checks=checks)
+    pending, written = list(crashes), list[Any]()
+    for second in range(90):
+        for _, what in (one for one in happens if one[0] == second):
+            _happen(world, what)
+        while pending and (survives := pending.pop()) is not None:
+            world.turn(survives)
+        world.run()
+        written += [(second, weights) for weights in _distinct(world.weights)]
+        world.weights.clear()
+        world.now += timedelta(seconds=1)
+    return [*written, world.status.phase, world.status.attempt, sorted(world.workloads)]
+
+
+def _distinct(weights: list[dict[str, int]]) -> list[dict[str, int]]:
+    return [one for index, one in enumerate(weights) if index == 0 or one != weights[index - 1]]
+
+
+def _happen(world: HostileWorld, what: str) -> None:
+    candidate = world.status.candidate
+    if what == "dies" and candidate and candidate.workload in world.workloads:
+        world.pods_die(candidate.workload, 1)
+    elif what == "v3":
+        world.spec = declared("v3")
+    elif what == "v1":
+        world.spec = declared("v1")
+    elif what == "edited" and world.route:
+        world.foreign_weights(dict.fromkeys(world.route.weights, 50))

@@ -42,6 +42,10 @@ class TrafficStatus(StatusModel):
     desired: int = Field(description="What was decided.")
     decided_at: datetime = Field(description="When it was decided.")
     written: int | None = Field(default=None, description="What the route says.")
+    settling_since: datetime | None = Field(
+        default=None,
+        description="When the route was written or last had to be restored; deadlines.step counts from here.",
+    )
     observed: int | None = Field(default=None, description="What the data plane was seen to follow; null until then.")
     observed_by: str | None = Field(
         default=None, description="How that was seen: Probe, or Delay when the gateway cannot be asked."

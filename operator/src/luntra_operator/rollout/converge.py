@@ -21,6 +21,7 @@ from .actions import (
     SelectWorkload,
     WriteRoute,
 )
+from .prepare import declared_checks
 from .settle import intent, selected_workload, target_weights
 from .turn import Turn
 
@@ -47,9 +48,15 @@ def _traffic(turn: Turn) -> list[Action]:
 
 
 def _safe(turn: Turn, weights: Mapping[str, int]) -> bool:
-    """Whether every workload that would get more than it has can answer; else the route waits until it can."""
-    now = turn.seen.route.weights if turn.seen.route else {}
-    return all(turn.seen.workload(name).endpoints for name, weight in weights.items() if weight > now.get(name, 0))
+    """Whether nobody would lose an answer: traffic that is served now is never left to versions of which none can answer.
+
+    Where nothing serves anyway, or something still would, a stable version without a ready pod holds nothing up.
+    """
+
+    def served(shares: Mapping[str, int]) -> bool:
+        return any(weight and turn.seen.workload(name).endpoints for name, weight in shares.items())
+
+    return served(weights) or turn.seen.route is None or not served(turn.seen.route.weights)
 
 
 def _versions(turn: Turn) -> list[VersionStatus]:
@@ -80,7 +87,8 @@ def _checks(turn: Turn) -> list[Action]:
     workload = status.candidate.workload
     # A stable version that cannot answer is no measure: only the absolute bounds hold then, so that it never blocks a fix.
     stable = turn.stable.name if turn.stable and turn.stable.endpoints else None
-    waiting = [entry.name for entry in status.checks if entry.verdict is None]
+    declared = declared_checks(turn)
+    waiting = [entry.name for entry in status.checks if entry.verdict is None and entry.name in declared]
     return [RunCheck(name, workload, stable) for name in waiting if (name, workload) not in turn.seen.checks]
 
 

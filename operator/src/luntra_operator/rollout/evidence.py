@@ -29,15 +29,13 @@ def death(workload: Workload, baseline: dict[str, int]) -> str | None:
 
 def obstacle(workload: Workload, replicas: int) -> Problem | None:
     """Why not all replicas are ready, the gravest reason first; None when they are."""
+    ready = min(workload.ready_pods, workload.endpoints)
+    if ready >= replicas:
+        return None  # whatever else there is (an evicted pod stays as Failed for days) is not in the way
     if workload.problem is not None:
         return workload.problem
-    found = _gravest(pod for pod in workload.pods if not pod.ready)
-    if found is not None:
-        return found
-    ready = min(workload.ready_pods, workload.endpoints)
-    if ready < replicas:
-        return Problem(Reason.PODS_NOT_READY, f"{ready} of {replicas} pods of {workload.name} are ready")
-    return None
+    missing = Problem(Reason.PODS_NOT_READY, f"{ready} of {replicas} pods of {workload.name} are ready")
+    return _gravest(pod for pod in workload.pods if not pod.ready) or missing
 
 
 def _gravest(pods: Iterable[Pod]) -> Problem | None:

@@ -52,11 +52,24 @@ def selected_workload(turn: Turn) -> str | None:
 
 
 def intent(turn: Turn) -> str:
-    """`<attempt>/<revision>/<weight>`: the decision that a write of the route carries out."""
-    traffic = turn.status.traffic
+    """`<attempt>/<revision>/<weight>`: the decision that a write of the route carries out.
+
+    Before its first step a candidate is not spoken of, so that weight 0 always means that it was taken back.
+    """
+    traffic, stable = turn.status.traffic, turn.status.stable
+    if traffic is not None and traffic.desired == 0 and turn.status.withdrawal is None and stable:
+        return f"{turn.status.attempt}/{stable.revision}/100"
     versions = (turn.status.stable, turn.status.candidate, turn.status.previous)
     revision = next((v.revision for v in versions if v and traffic and v.workload == traffic.workload), "none")
     return f"{turn.status.attempt}/{revision}/{traffic.desired if traffic else 0}"
+
+
+def taken_back(turn: Turn, version: VersionStatus) -> str | None:
+    """Says that the version has lost its traffic to a rollback which could not be recorded in the status then."""
+    route = turn.seen.route
+    if route is None or route.intent != f"{turn.status.attempt}/{version.revision}/0":
+        return None
+    return "the route says that its traffic was taken away while the status could not be written"
 
 
 def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
@@ -66,12 +79,16 @@ def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
         return None
     written = _written(turn, traffic)
     if written != traffic.desired:
-        return traffic.model_copy(update={"written": written, "observed": None, "observed_by": None})
+        since = turn.now if traffic.written == traffic.desired else traffic.settling_since
+        nothing = {"observed": None, "observed_by": None}
+        return traffic.model_copy(update={"written": written, "settling_since": since, **nothing})
     if traffic.observed == traffic.desired and traffic.written == written:
         return traffic
-    witness = _witness(turn, traffic, timers)
+    since = (traffic.settling_since or traffic.decided_at) if traffic.written == written else turn.now
+    present = traffic.model_copy(update={"written": written, "settling_since": since})
+    witness = _witness(turn, present, timers)
     seen = {"observed": written, "observed_by": witness} if witness else {"observed": None, "observed_by": None}
-    return traffic.model_copy(update={"written": written, **seen})
+    return present.model_copy(update=seen)
 
 
 def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
@@ -89,7 +106,7 @@ def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
             return None
         if answers is not None:
             return "Probe" if _agrees(turn, traffic, answers) else None
-    return "Delay" if turn.since(traffic.decided_at) >= timers.settle_fallback else None
+    return "Delay" if turn.since(traffic.settling_since) >= timers.settle_fallback else None
 
 
 def _agrees(turn: Turn, traffic: TrafficStatus, answers: Mapping[str, int]) -> bool:

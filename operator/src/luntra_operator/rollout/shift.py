@@ -4,13 +4,14 @@ from typing import Any
 
 from luntra_operator.api.quantities import seconds
 from luntra_operator.api.spec import Step
-from luntra_operator.api.status import StepStatus, TrafficStatus
+from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase, Reason
 
 from .actions import Event
 from .evidence import death, obstacle
 from .history import recorded
 from .observed import Problem
+from .settle import taken_back
 from .start import begin, return_to_previous
 from .turn import Decision, Timers, Turn
 from .withdraw import give_back, withdraw
@@ -57,7 +58,7 @@ def shift(turn: Turn) -> Decision:
     status, step, traffic = turn.status, turn.status.step, turn.status.traffic
     if step is None or traffic is None:
         return first_step(turn)
-    dead = death(turn.candidate_workload, status.restarts)
+    dead = taken_back(turn, turn.candidate) or death(turn.candidate_workload, status.restarts)
     if dead and status.stable:
         return _dead(turn, dead)
     if traffic.observed != traffic.desired:
@@ -86,7 +87,8 @@ def _dead(turn: Turn, dead: str) -> Decision:
 
 
 def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
-    waited, deadline = turn.since(traffic.decided_at), turn.spec.step_deadline
+    # Not from the decision: a weight may be changed by somebody else and restored late in a long hold.
+    waited, deadline = turn.since(traffic.settling_since or traffic.decided_at), turn.spec.step_deadline
     told = turn.seen.route.message if turn.seen.route else ""
     message = (
         f"the gateway does not follow {traffic.desired} % for {turn.candidate.version} yet{': ' + told if told else ''}"
@@ -118,21 +120,24 @@ def soak(turn: Turn, timers: Timers) -> Decision:
     status, stable, previous = turn.status, turn.status.stable, turn.status.previous
     if stable is None or previous is None:
         return Decision(turn.update(Phase.STABLE, previous=None))
-    dead = death(turn.seen.workload(stable.workload), status.restarts)
+    dead = taken_back(turn, stable) or death(turn.seen.workload(stable.workload), status.restarts)
     warm = turn.seen.workload(previous.workload).endpoints > 0
-    if dead and warm:
+    if dead and warm and (turn.spec.replicas or taken_back(turn, stable)):
         return give_back(turn, Reason.CANDIDATE_DIED, dead)
+    if turn.spec.replicas == 0:
+        return _release(turn, stable, previous)  # that there is no pod says nothing about either version
     if turn.revision == previous.revision and warm:
         return return_to_previous(turn)
     over = max(turn.spec.soak, timers.drain) if turn.revision == stable.revision else timers.drain
     remaining = over - turn.since(status.phase_started_at)
     if remaining > 0:
         return Decision(status, wake=remaining)
+    return _release(turn, stable, previous)
+
+
+def _release(turn: Turn, stable: VersionStatus, previous: VersionStatus) -> Decision:
     event = Event(Reason.RELEASED, f"{previous.version} is released; {stable.version} serves alone")
-    released = turn.update(Phase.STABLE, previous=None)
-    return Decision(released, (event,)) if turn.revision == stable.revision else _release_and_begin(turn, event)
-
-
-def _release_and_begin(turn: Turn, event: Event) -> Decision:
+    if turn.revision == stable.revision or turn.spec.replicas == 0:
+        return Decision(turn.update(Phase.STABLE, previous=None), (event,))
     started = begin(turn)
     return Decision(started.status.model_copy(update={"previous": None}), (event, *started.events))

@@ -4,6 +4,7 @@ from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase, Reason
 
 from .actions import Event
+from .evidence import restarts
 from .observed import Problem
 from .turn import Decision, Turn
 
@@ -68,7 +69,7 @@ def return_to_previous(turn: Turn) -> Decision:
         traffic=TrafficStatus(workload=previous.workload, desired=100, decided_at=turn.now),
         step=StepStatus(index=len(turn.spec.steps), weight=100),
         checks=[],
-        restarts={},
+        restarts=restarts(turn.seen.workload(previous.workload)),
     )
     event = Event(Reason.TRAFFIC_SHIFTING, f"returning all traffic to {previous.version}, whose pods are still warm")
     return Decision(back, (event,))

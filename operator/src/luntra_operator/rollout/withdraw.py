@@ -19,9 +19,9 @@ def withdraw(turn: Turn, reason: Reason, message: str, *, rejected: bool = True,
     status = turn.update(
         Phase.ROLLING_BACK, withdrawal=Withdrawal(reason=str(reason), message=message, rejected=rejected), **changes
     )
-    stable = f"; all traffic stays with {turn.status.stable.version}" if turn.status.stable else ""
+    stable = f"; {turn.status.stable.version} gets all traffic" if turn.status.stable else ""
     event = Event(reason, f"{candidate.version} is taken back: {message}{stable}", "Warning" if rejected else "Normal")
-    return Decision(status, (event,), urgent=True)
+    return Decision(status, (event,), urgent=rejected)
 
 
 def supersede(turn: Turn) -> Decision:
@@ -59,7 +59,9 @@ def roll_back(turn: Turn, timers: Timers) -> Decision:
     if withdrawal is None:
         raise LookupError("RollingBack without a withdrawal in status")
     reachable = turn.spec.gateway is None or turn.seen.route_api
-    if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable:
+    # While no stable pod is ready, the traffic stays where it is; a fix must not wait for a broken stable version.
+    served = turn.stable is not None and turn.stable.endpoints > 0
+    if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable and served:
         waiting = Problem(Reason.ROLLING_BACK, "waiting for the gateway to follow weight 0")
         return Decision(status, waiting=waiting, wake=timers.settle_poll)
     named = turn.seen.route is not None and turn.candidate.workload in turn.seen.route.weights

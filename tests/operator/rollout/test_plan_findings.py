@@ -1,0 +1,158 @@
+"""Sequences that once led the engine astray, found by the property tests or by reading; each named for what must hold."""
+
+from dataclasses import replace
+
+import pytest
+
+from luntra_operator.api.vocabulary import Reason
+from luntra_operator.rollout import actions
+from luntra_operator.rollout.evidence import obstacle
+from luntra_operator.rollout.observed import CheckRun, Pod, Problem, Workload
+from tests.operator.rollout.hostile import HostileWorld, declared
+
+V1, V2, V3 = "digits-w1", "digits-w2", "digits-w3"
+
+
+@pytest.fixture
+def hostile() -> HostileWorld:
+    """A hostile world in which v1 is stable."""
+    fresh = HostileWorld(spec=declared("v1"))
+    fresh.until("Stable")
+    return fresh
+
+
+def test_foreign_weight_late_in_a_long_hold_is_repaired_and_refuses_nobody(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.run(seconds=300)  # far beyond deadlines.step, which is 60 s
+    hostile.foreign_weights({V1: 100})
+    hostile.turn()
+    assert hostile.weights[-1] == {V1: 70, V2: 30}
+    hostile.run(seconds=5)
+    assert hostile.status.phase == "Shifting"
+    assert hostile.status.traffic
+    assert hostile.status.traffic.observed == 30
+
+
+def test_gateway_that_does_not_follow_a_repair_ends_the_rollout_at_the_step_deadline(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.run(seconds=300)
+    hostile.gateway(following=False)
+    hostile.foreign_weights({V1: 100})
+    hostile.run(seconds=55, turns=1000)
+    assert hostile.status.phase == "Shifting"
+    hostile.run(seconds=10, turns=1000)
+    assert hostile.status.phase == "RollingBack"
+
+
+def test_old_restarts_of_warm_pods_do_not_prevent_the_return_to_them(hostile: HostileWorld) -> None:
+    hostile.pods_die(V1, 2)
+    hostile.pods_get_ready()
+    hostile.spec = declared("v2")
+    hostile.until("Soaking")
+    hostile.spec = declared("v1")
+    hostile.until("Stable")
+    assert hostile.status.stable
+    assert (hostile.status.stable.workload, hostile.status.rejected_revision) == (V1, None)
+
+
+def test_check_that_is_no_longer_declared_is_not_started(hostile: HostileWorld) -> None:
+    hostile.verdicts["evaluation"] = CheckRun(None)
+    hostile.spec = declared("v2", checks="eb")
+    hostile.until("Checking")
+    del hostile.checks["evaluation", V2]  # somebody deleted its Job
+    hostile.spec = declared("v2", checks="b")
+    planned = hostile.turn()
+    assert [action for action in planned.actions if isinstance(action, actions.RunCheck)] == [
+        actions.RunCheck("benchmark", V2, V1)
+    ]
+
+
+def test_scaling_to_nothing_in_the_soak_keeps_the_new_version(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2")
+    hostile.until("Soaking")
+    hostile.spec = declared("v2", replicas=0)
+    hostile.scaled(V2, 0)  # and the old version still has its pods
+    hostile.run(seconds=300)
+    hostile.spec = declared("v2", replicas=2)
+    hostile.run(seconds=300)
+    assert hostile.status.phase == "Stable"
+    assert hostile.status.stable
+    assert hostile.status.stable.version == "v2"
+
+
+@pytest.mark.parametrize("phase", ["Shifting", "Soaking"])
+def test_r20_rollback_that_could_not_be_recorded_is_not_undone_when_its_evidence_is_gone(
+    hostile: HostileWorld, phase: str
+) -> None:
+    hostile.spec = declared("v2")
+    hostile.until(phase)
+    alive = hostile.workloads[V2]
+    hostile.workloads[V2] = replace(alive, pods=tuple(replace(pod, ready=False) for pod in alive.pods), endpoints=0)
+    hostile.faulty.add(hostile.status.attempt)
+    hostile.turn_without_status()
+    assert hostile.route
+    assert hostile.route.weights[V1] == 100
+    written = len(hostile.weights)
+    hostile.workloads[V2] = alive
+    hostile.turn()
+    assert hostile.status.phase == "RollingBack"
+    hostile.until("RolledBack")
+    assert not any(weights.get(V2) for weights in hostile.weights[written:])
+
+
+def test_intent_of_weight_0_is_only_written_for_a_version_that_is_taken_back(hostile: HostileWorld) -> None:
+    hostile.verdicts["evaluation"] = CheckRun(None)
+    hostile.spec = declared("v2", checks="e")
+    hostile.until("Checking")
+    hostile.route_deleted()
+    hostile.turn()
+    assert hostile.route
+    assert hostile.route.intent
+    assert hostile.route.intent.endswith("/100")
+    hostile.check_verdict("evaluation", CheckRun("Pass"))
+    hostile.until("Soaking")
+
+
+def test_fix_is_not_blocked_by_a_stable_version_that_is_down(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2")
+    hostile.until_weight(30)
+    hostile.broken["v1"] = Problem(Reason.CRASH_LOOP, "gone")
+    hostile.pods_get_ready()
+    hostile.spec = declared("v3")
+    hostile.until("Soaking", limit=900)
+    assert hostile.status.stable
+    assert hostile.status.stable.version == "v3"
+
+
+def test_fix_gets_a_route_even_if_the_stable_version_is_down_and_the_route_gone(hostile: HostileWorld) -> None:
+    hostile.broken["v1"] = Problem(Reason.CRASH_LOOP, "gone")
+    hostile.pods_get_ready()
+    hostile.route_deleted()
+    hostile.spec = declared("v2")
+    hostile.until_weight(10)
+    assert hostile.weights[-1] == {V1: 90, V2: 10}
+
+
+def test_pod_that_was_evicted_long_ago_is_no_obstacle() -> None:
+    evicted = Pod("old", "1", ready=False, ended=True, problem=Problem(Reason.CRASH_LOOP, "Evicted"))
+    ready = (Pod("a", "2", ready=True), Pod("b", "3", ready=True))
+    assert obstacle(Workload(V2, 2, (evicted, *ready), endpoints=2), 2) is None
+    found = obstacle(Workload(V2, 2, (evicted, ready[0]), endpoints=1), 2)
+    assert found
+    assert found.message == "Evicted"
+
+
+def test_delay_stands_in_for_answers_only_from_when_the_route_was_written(hostile: HostileWorld) -> None:
+    hostile.answering = False
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.run(seconds=30)
+    hostile.foreign_weights({V1: 100})
+    hostile.turn()
+    hostile.run(seconds=4)
+    assert hostile.status.traffic
+    assert hostile.status.traffic.observed is None
+    hostile.run(seconds=2)
+    assert hostile.status.traffic.observed_by == "Delay"
