@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Final
 
 DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
-QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(e[0-9]+|E[0-9]+|[mkMGTPE]|[KMGTPE]i)?$"
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(e[0-9]{1,2}|E[0-9]{1,2}|[mkMGTPE]|[KMGTPE]i)?$"
 
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
-_QUANTITY: Final = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(?:[eE]([0-9]+)|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?$")
+_QUANTITY: Final = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(?:[eE]([0-9]{1,2})|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?$")
 _SUFFIX: Final = {
     "m": Decimal("0.001"),
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", 1)},
@@ -26,9 +26,13 @@ def seconds(duration: str) -> float:
     Raises:
         ValueError: the text is not a duration.
     """
+    return float(_exact_seconds(duration))
+
+
+def _exact_seconds(duration: str) -> Decimal:
     if not re.fullmatch(DURATION_PATTERN, duration):
         raise ValueError(f"{duration!r} is not a duration; write it like 500ms, 30s, 1m30s or 2h")
-    return float(sum(Decimal(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration)))
+    return sum((Decimal(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration)), Decimal(0))
 
 
 def canonical_quantity(value: str | float) -> str:
@@ -46,7 +50,11 @@ def canonical_quantity(value: str | float) -> str:
         amount *= Decimal(10) ** int(exponent)
     elif suffix is not None:
         amount *= _SUFFIX[suffix]
-    text = format(amount.normalize(), "f")
+    return _plain(amount)
+
+
+def _plain(amount: Decimal) -> str:
+    text = format(amount, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -56,4 +64,4 @@ def canonical_duration(value: str) -> str:
     Raises:
         ValueError: the text is not a duration.
     """
-    return f"{seconds(value):g}s"
+    return f"{_plain(_exact_seconds(value))}s"

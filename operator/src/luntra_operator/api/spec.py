@@ -15,6 +15,7 @@ from .checks import BenchmarkCheck, EvaluationCheck
 from .quantities import DURATION_PATTERN, QUANTITY_PATTERN, seconds
 
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -84,8 +85,8 @@ class Model(ApiModel):
 class ResourceRequirements(ApiModel):
     """Compute resources of the model server, as in a container."""
 
-    limits: dict[str, int | Quantity] | None = Field(default=None, description="Upper bounds, e.g. {memory: 2Gi}.")
-    requests: dict[str, int | Quantity] | None = Field(default=None, description="What the scheduler reserves.")
+    limits: dict[str, Whole | Quantity] | None = Field(default=None, description="Upper bounds, e.g. {memory: 2Gi}.")
+    requests: dict[str, Whole | Quantity] | None = Field(default=None, description="What the scheduler reserves.")
 
 
 class ServerRuntime(ApiModel):
