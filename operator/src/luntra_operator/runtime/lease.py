@@ -7,8 +7,8 @@ restart is cheap, two writers are not.
 """
 
 import asyncio
+import contextlib
 import logging
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,15 +49,19 @@ class Lease:
         """Renew until cancelled.
 
         Raises:
-            LeaseLostError: somebody else holds it, or no renewal succeeded for RENEW_DEADLINE seconds.
+            LeaseLostError: no renewal succeeded for RENEW_DEADLINE seconds, be it that somebody else holds it.
         """
-        renewed = time.monotonic()
-        while True:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while loop.time() - renewed < RENEW_DEADLINE:
             await asyncio.sleep(RETRY)
-            if await self._try():
-                renewed = time.monotonic()
-            elif time.monotonic() - renewed > RENEW_DEADLINE:
-                raise LeaseLostError(f"lease {self._namespace}/{NAME} could not be renewed for {RENEW_DEADLINE:g} s")
+            started = loop.time()
+            # A request that hangs must not carry this process beyond the time at which others take over.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(renewed + RENEW_DEADLINE):
+                    if await self._try():
+                        renewed = started
+        raise LeaseLostError(f"lease {self._namespace}/{NAME} could not be renewed for {RENEW_DEADLINE:g} s")
 
     async def release(self) -> None:
         """Give the lease up at shutdown, so that a successor need not wait for it to expire."""
@@ -90,7 +94,7 @@ class Lease:
         spec = lease["spec"]
         if spec.get("holderIdentity") in (self._identity, "", None):
             return True
-        version, now = lease["metadata"]["resourceVersion"], time.monotonic()
+        version, now = lease["metadata"]["resourceVersion"], asyncio.get_running_loop().time()
         if self._seen is None or self._seen[0] != version:
             self._seen = (version, now)
         return bool(now - self._seen[1] > spec.get("leaseDurationSeconds", DURATION))
