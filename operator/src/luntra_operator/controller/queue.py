@@ -103,7 +103,7 @@ class WorkQueue:
             again = await self._work(key)
         except Exception:  # whatever went wrong with one key must not stop the others
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again = random.uniform(0, min(self._max, self._base * 2**failures))  # noqa: S311 - jitter, no secret
+            again = random.uniform(0, min(self._max, self._base * 2 ** min(failures, 32)))  # noqa: S311 - jitter, no secret
             log.exception("work on %s/%s failed %d times in a row; trying again in %.1f s", *key, failures, again)
         else:
             self._failures.pop(key, None)
