@@ -18,7 +18,7 @@ from luntra_operator.api.vocabulary import API_VERSION, FIELD_MANAGER, KIND, Rea
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError, UnavailableError
-from luntra_operator.rollout.actions import Event, Plan, WriteRoute
+from luntra_operator.rollout.actions import Event, Plan, SelectWorkload, WriteRoute
 from luntra_operator.rollout.conditions import refused
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.settle import follow
@@ -99,9 +99,10 @@ class Reconciler:
         executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt)
         try:
             postponed = await self._write_status(key, owner, status, planned.status)
-        except UnavailableError:
+        except (UnavailableError, RefusedError):
             if planned.urgent:  # traffic must leave a bad version even where that cannot be recorded yet
-                await executor.run(tuple(action for action in planned.actions if isinstance(action, WriteRoute)))
+                moves = WriteRoute | SelectWorkload
+                await executor.run(tuple(action for action in planned.actions if isinstance(action, moves)))
             raise
         try:
             await executor.run(planned.actions)
