@@ -77,10 +77,15 @@ def _borrow(pod: dict[str, Any], patch: dict[str, Any]) -> None:
 
     So an evaluation set may lie on the volume that the bundles lie on, under the same path.
     """
-    template = patch.get("spec", {})
-    servers = [one for one in template.get("containers", []) if one.get("name") == SERVER]
-    pod["volumes"] += template.get("volumes", [])
-    pod["containers"][0]["volumeMounts"] += [mount for one in servers for mount in one.get("volumeMounts", [])]
+    template = patch.get("spec") or {}
+    servers = [one for one in template.get("containers") or [] if one.get("name") == SERVER]
+    own = {volume["name"] for volume in pod["volumes"]}
+    borrowed = [volume for volume in template.get("volumes") or [] if volume["name"] not in own]
+    names = {volume["name"] for volume in borrowed}
+    pod["volumes"] += borrowed
+    pod["containers"][0]["volumeMounts"] += [
+        mount for one in servers for mount in one.get("volumeMounts") or [] if mount["name"] in names
+    ]
     if "imagePullSecrets" in template:
         pod["imagePullSecrets"] = template["imagePullSecrets"]
 

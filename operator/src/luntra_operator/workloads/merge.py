@@ -37,6 +37,9 @@ def checked_template(template: dict[str, Any], patch: dict[str, Any] | None) -> 
         raise TemplateError(
             f"serving.podTemplate.{min(unknown)} is not a field of a pod template; use metadata and spec"
         )
+    for field, value in patch.items():
+        if not isinstance(value, dict):
+            raise TemplateError(f"serving.podTemplate.{field} is {value!r}; it must be a map, or be left out")
     merged = merge(template, patch, "serving.podTemplate")
     merged["metadata"]["labels"] = {**merged["metadata"].get("labels", {}), **template["metadata"]["labels"]}
     _refuse_host_access(merged["spec"])
