@@ -71,6 +71,8 @@ def patch(
     """
     rules = route["spec"].get("rules") or []
     index = _our_rule(rules, ours | set(weights))
+    if index is None:
+        index = _emptied(rules, content["matches"])
     annotations = dict(route["metadata"].get("annotations") or {})
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]}
@@ -127,6 +129,14 @@ def _in_force(route: dict[str, Any]) -> tuple[bool, str]:
 def _our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
     for index, rule in enumerate(rules):
         if any(ref["name"] in ours for ref in rule.get("backendRefs") or []):
+            return index
+    return None
+
+
+def _emptied(rules: list[dict[str, Any]], matches: list[dict[str, Any]]) -> int | None:
+    """Our rule after somebody has removed its backends; a second one behind it would never get a request."""
+    for index, rule in enumerate(rules):
+        if not rule.get("backendRefs") and rule.get("matches") == matches:
             return index
     return None
 
