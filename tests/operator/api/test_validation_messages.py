@@ -1,0 +1,72 @@
+"""A bad spec is refused with words that name the field, its value and what to do."""
+
+from typing import Any
+
+import pytest
+
+from luntra_operator.api.validation import InvalidSpecError, parse_spec
+
+DIGEST = "sha256:" + "a" * 64
+MODEL = {"version": "v1", "uri": "https://models.example/v1", "digest": DIGEST}
+GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
+
+
+def refusal(spec: dict[str, Any]) -> str:
+    with pytest.raises(InvalidSpecError) as raised:
+        parse_spec({"model": MODEL, **spec})
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"color": "blue"}, "spec.color is not a known field; remove it or check its spelling"),
+        ({"model": {"version": "v1", "uri": "https://x.example/y"}}, "spec.model.digest is missing; add it"),
+        (
+            {"model": {**MODEL, "uri": "s3://bucket/model"}},
+            "spec.model.uri: 's3://bucket/model' is refused: it must start",
+        ),
+        ({"model": {**MODEL, "digest": "sha256:abc"}}, "spec.model.digest: 'sha256:abc' is refused"),
+        ({"replicas": -1}, "spec.replicas: -1 is refused"),
+        ({"rollout": {"soak": "5 minutes"}}, "spec.rollout.soak: '5 minutes' is refused"),
+        (
+            {"traffic": GATEWAY, "rollout": {"steps": [{"weight": 101}]}},
+            "spec.rollout.steps[0].weight: 101 is refused: Input should be less than or equal to 99",
+        ),
+        (
+            {"traffic": GATEWAY, "rollout": {"steps": [{"weight": 50}, {"weight": 25}]}},
+            "spec.rollout: steps[1].weight: 25 does not exceed the step before (50); let weights increase",
+        ),
+        ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway"),
+        ({"traffic": {"gateway": {"parentRefs": []}}}, "spec.traffic.gateway.parentRefs: "),
+        (
+            {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["Not A Host"]}}},
+            "spec.traffic.gateway.hostnames[0]: 'Not A Host' is refused",
+        ),
+        ({"serving": {"resources": {"limits": {"cpu": -1}}}}, "spec.serving.resources.limits.cpu"),
+        ({"serving": {"resources": {"limits": {"cpu": "1e999999999"}}}}, "spec.serving.resources.limits.cpu"),
+        (
+            {
+                "rollout": {
+                    "checks": {"evaluation": {"dataset": {"uri": "file:///x.npz", "digest": DIGEST}, "metric": "f1"}}
+                }
+            },
+            "evaluation by f1 has no bound: give min, maxRegression or both",
+        ),
+        ({"rollout": {"checks": {"benchmark": {"timeout": "0s"}}}}, "timeout is 0s: give a duration above 0s"),
+    ],
+)
+def test_problem_names_field_value_and_fix(spec: dict[str, Any], told: str) -> None:
+    assert told in refusal(spec)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    message = refusal({"replicas": -1, "color": "blue"})
+    assert "spec.replicas" in message
+    assert "spec.color" in message
+
+
+def test_defaults_are_those_that_the_descriptions_promise() -> None:
+    spec = parse_spec({"model": MODEL})
+    assert (spec.replicas, spec.soak, spec.ready_deadline, spec.step_deadline) == (1, 300, 600, 300)
+    assert (spec.steps, spec.paused, spec.gateway) == ([], False, None)
