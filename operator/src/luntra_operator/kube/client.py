@@ -169,14 +169,17 @@ class Kube:
                 auth_settings=["BearerToken"],
             )
             answer = await self._client.call_api(method, url, sent, body, _request_timeout=REQUEST_TIMEOUT)
-            text = (await answer.read()).decode()
+            text = (await answer.read()).decode(errors="replace")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(
                 f"{request}: no answer from the API server: {error or type(error).__name__}"
             ) from error
         if answer.status >= 400:
             raise from_response(request, answer.status, text)
-        result: dict[str, Any] = json.loads(text)
+        try:
+            result: dict[str, Any] = json.loads(text)
+        except ValueError as error:  # a proxy in between answers for itself
+            raise UnavailableError(f"{request}: the answer is no JSON: {text[:300]!r}") from error
         return result
 
 
