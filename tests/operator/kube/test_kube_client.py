@@ -46,8 +46,8 @@ class Server:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    yield Server()
+def server() -> Server:
+    return Server()
 
 
 @pytest.fixture
@@ -170,6 +170,6 @@ async def test_refused_connection_is_unavailable() -> None:
 
 
 async def test_missing_kubeconfig_is_told_with_the_fix(tmp_path: Any) -> None:
-    with pytest.raises(KubeError, match="no usable kubeconfig.*pass --kubeconfig and --context"):
+    with pytest.raises(KubeError, match=r"no usable kubeconfig.*pass --kubeconfig and --context"):
         async with Kube.connect(kubeconfig=str(tmp_path / "missing")):
             pass

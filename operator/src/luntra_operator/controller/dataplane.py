@@ -69,7 +69,8 @@ class DataPlane:
         listener = _listener(found, parent.section_name, parent.port)
         if not addresses or listener is None or listener.get("protocol") != "HTTP":
             return None
-        return f"http://{addresses[0]['value']}:{listener['port']}"
+        address = addresses[0]["value"]
+        return f"http://{f'[{address}]' if ':' in address else address}:{listener['port']}"
 
 
 def _listener(gateway: dict[str, Any] | None, section: str | None, port: int | None) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ class WorkQueue:
     def overdue(self) -> float:
         """Seconds for which the longest waiting key is due and nobody has taken it; 0 when all is well."""
         now = asyncio.get_running_loop().time()
-        return max((now - due for key, due in self._due.items() if key not in self._busy), default=0.0)
+        return max((now - due for key, due in self._due.items() if key not in self._busy and due < now), default=0.0)
 
     async def run(self) -> None:
         """Work until cancelled; work under way is cancelled too and may be repeated after a restart."""

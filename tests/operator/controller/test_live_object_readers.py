@@ -1,0 +1,294 @@
+"""What live Kubernetes objects say, in the engine's words: pods, workloads, quota, check Jobs."""
+
+import json
+from typing import Any
+
+import pytest
+
+from luntra_operator.api.vocabulary import Reason
+from luntra_operator.controller import readers
+from luntra_operator.rollout.observed import CheckRun, Problem
+
+Object = dict[str, Any]
+WORKLOAD = "digits-w1"
+
+
+def container(
+    name: str = "server", *, ready: bool = False, restarts: int = 0, last: Object | None = None, **state: Object
+) -> Object:
+    return {
+        "name": name,
+        "image": "luntra/inference:1",
+        "ready": ready,
+        "restartCount": restarts,
+        "state": state,
+        "lastState": {"terminated": last} if last else {},
+    }
+
+
+def pod(*containers: Object, ready: bool = False, phase: str = "Running", **rest: Any) -> Object:
+    conditions = [{"type": "Ready", "status": str(ready)}, *rest.pop("conditions", [])]
+    metadata = {
+        "name": "digits-w1-abc",
+        "uid": "u1",
+        "labels": {"luntra.io/workload": WORKLOAD},
+        **rest.pop("metadata", {}),
+    }
+    status = {"phase": phase, "conditions": conditions, "containerStatuses": list(containers), **rest}
+    return {"metadata": metadata, "status": status}
+
+
+RUNNING: dict[str, Any] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+
+
+def test_ready_pod_has_no_problem() -> None:
+    found = readers.read_pod(pod(container(ready=True, **RUNNING), ready=True))
+    assert (found.name, found.uid, found.ready, found.restarts, found.ended, found.problem) == (
+        "digits-w1-abc",
+        "u1",
+        True,
+        0,
+        False,
+        None,
+    )
+
+
+def test_pod_that_starts_is_neither_ready_nor_in_trouble() -> None:
+    found = readers.read_pod(pod(container(waiting={"reason": "ContainerCreating"}), phase="Pending"))
+    assert (found.ready, found.ended, found.problem) == (False, False, None)
+    bare = readers.read_pod({"metadata": {"name": "x", "uid": "u"}})
+    assert (bare.ready, bare.restarts, bare.problem) == (False, 0, None)
+
+
+def test_leaving_pod_is_not_ready() -> None:
+    leaving = pod(container(ready=True, **RUNNING), ready=True, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    assert not readers.read_pod(leaving).ready
+
+
+CRASH: dict[str, Any] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (
+            container(waiting={"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x"'}),
+            Problem(Reason.IMAGE_PULL_FAILED, 'image luntra/inference:1: Back-off pulling image "x"'),
+        ),
+        (
+            container(waiting={"reason": "ErrImagePull"}),
+            Problem(Reason.IMAGE_PULL_FAILED, "image luntra/inference:1: ErrImagePull"),
+        ),
+        (
+            container(waiting={"reason": "CreateContainerConfigError", "message": 'configmap "my-ca" not found'}),
+            Problem(Reason.CRASH_LOOP, 'container server: configmap "my-ca" not found'),
+        ),
+        (
+            container(**CRASH, last={"exitCode": 3, "message": "DigestMismatch: not what was asked for\n"}),
+            Problem(Reason.LOAD_FAILED, "DigestMismatch: not what was asked for", permanent=True),
+        ),
+        (
+            container(terminated={"exitCode": 3}),
+            Problem(Reason.LOAD_FAILED, "container server says that its model can never load", permanent=True),
+        ),
+        (
+            container(**CRASH, last={"exitCode": 1, "message": "Unreachable: https://x"}),
+            Problem(Reason.CRASH_LOOP, "container server ended with exit code 1: Unreachable: https://x"),
+        ),
+        (
+            container(**CRASH, last={"exitCode": 137, "reason": "OOMKilled"}),
+            Problem(Reason.CRASH_LOOP, "container server ended with exit code 137: OOMKilled"),
+        ),
+        (
+            container(terminated={"exitCode": 139}),
+            Problem(Reason.CRASH_LOOP, "container server ended with exit code 139: no message"),
+        ),
+        # It has recovered from its crash.
+        (container(ready=True, restarts=1, last={"exitCode": 137, "reason": "OOMKilled"}, **RUNNING), None),
+        (container(terminated={"exitCode": 0}), None),
+    ],
+)
+def test_what_a_container_says_becomes_the_pods_problem(status: Object, problem: Problem | None) -> None:
+    assert readers.read_pod(pod(status)).problem == problem
+
+
+def test_gravest_problem_of_all_containers_is_told_and_restarts_add_up() -> None:
+    found = readers.read_pod(
+        pod(
+            container("sidecar", restarts=2, waiting={"reason": "ImagePullBackOff"}),
+            container(restarts=3, last={"exitCode": 3, "message": "InvalidBundle"}, **CRASH),
+        )
+    )
+    assert found.problem == Problem(Reason.LOAD_FAILED, "InvalidBundle", permanent=True)
+    assert found.restarts == 5
+
+
+def test_init_containers_count_too() -> None:
+    found = readers.read_pod(pod(initContainerStatuses=[container("init", restarts=1, terminated={"exitCode": 2})]))
+    assert found.problem
+    assert found.problem.reason is Reason.CRASH_LOOP
+    assert (found.restarts, found.ended) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [
+        (container(terminated={"exitCode": 1}), True),
+        (container(terminated={"exitCode": 0}), False),
+        (container(**CRASH, restarts=1, last={"exitCode": 1}), False),  # told by the restart count
+        (container(ready=True, **RUNNING), False),
+    ],
+)
+def test_server_has_ended_while_it_is_terminated_with_an_error(status: Object, ended: bool) -> None:
+    assert readers.read_pod(pod(status)).ended is ended
+
+
+def test_unschedulable_pod_names_why() -> None:
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu",
+    }
+    found = readers.read_pod(pod(phase="Pending", conditions=[condition]))
+    assert found.problem == Problem(Reason.UNSCHEDULABLE, "0/3 nodes are available: 3 Insufficient nvidia.com/gpu")
+
+
+def test_evicted_pod_has_ended() -> None:
+    found = readers.read_pod(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory"))
+    assert found.ended
+    assert found.problem == Problem(Reason.CRASH_LOOP, "The node was low on resource: memory")
+
+
+def named(name: str, **rest: Any) -> Object:
+    return {"metadata": {"name": name}, "spec": {"replicas": 2}, **rest}
+
+
+def endpoint_slice(*endpoints: Object, service: str = WORKLOAD) -> Object:
+    return {"metadata": {"labels": {"kubernetes.io/service-name": service}}, "endpoints": list(endpoints)}
+
+
+def test_workload_is_what_exists_of_it() -> None:
+    whole, partial, other = readers.workloads(
+        [WORKLOAD, "digits-w2", "digits-w3"],
+        [named(WORKLOAD), named("digits-w2")],
+        [named(WORKLOAD)],
+        [named(WORKLOAD), named("digits-w3")],
+        [
+            pod(container(ready=True, **RUNNING), ready=True),
+            pod(metadata={"deletionTimestamp": "x"}),
+            pod(metadata={"labels": {"luntra.io/workload": "else"}}),
+        ],
+        [
+            endpoint_slice({"conditions": {"ready": True}}, {}, {"conditions": {"ready": False}}),
+            endpoint_slice({}, service="else"),
+        ],
+    ).values()
+    assert (whole.replicas, whole.complete, len(whole.pods), whole.endpoints) == (2, True, 1, 2)
+    assert (partial.replicas, partial.complete, partial.endpoints) == (2, False, 0)
+    assert (other.replicas, other.complete) == (None, False)
+
+
+def test_slice_without_endpoints_has_none() -> None:
+    assert readers.ready_endpoints([{**endpoint_slice(), "endpoints": None}], WORKLOAD) == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('pods "digits-w1-x" is forbidden: exceeded quota: small, requested: pods=1', Reason.QUOTA_EXCEEDED),
+        ("admission webhook denied the request", Reason.PODS_NOT_READY),
+    ],
+)
+def test_pods_that_cannot_even_be_created_are_a_problem_of_the_deployment(message: str, reason: Reason) -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+    deployment = named(WORKLOAD, status={"conditions": [{"type": "Available", "status": "True"}, condition]})
+    (found,) = readers.workloads([WORKLOAD], [deployment], [], [], [], []).values()
+    assert found.problem == Problem(reason, message)
+
+
+# Check Jobs.
+
+JOB = "digits-w2-benchmark"
+
+
+def job(**conditions: str) -> Object:
+    listed = [
+        {"type": kind, "status": "True", "reason": reason, "message": f"{reason} told"}
+        for kind, reason in conditions.items()
+    ]
+    return {"metadata": {"name": JOB, "labels": {"luntra.io/check": "benchmark"}}, "status": {"conditions": listed}}
+
+
+def check_pod(message: str | None, created: str = "2026-01-01T00:00:00Z", code: int = 0) -> Object:
+    ended = (
+        [{"state": {"terminated": {"exitCode": code, "message": message}}}] if message is not None else [{"state": {}}]
+    )
+    labels = {"batch.kubernetes.io/job-name": JOB}
+    return {"metadata": {"labels": labels, "creationTimestamp": created}, "status": {"containerStatuses": ended}}
+
+
+def report(verdict: str = "Pass", message: str = "p99 3 ms") -> str:
+    return json.dumps(
+        {"check": "benchmark", "verdict": verdict, "reason": "Ok", "message": message, "samples": 3, "new": {}}
+    )
+
+
+def run_of(body: Object, *pods: Object) -> CheckRun | None:
+    return readers.check_runs([body], list(pods), {JOB: "digits-w2"}).get(("benchmark", "digits-w2"))
+
+
+def test_verdict_is_read_from_the_termination_message_of_a_complete_job() -> None:
+    assert run_of(job(Complete="Done"), check_pod(report())) == CheckRun("Pass", "Ok", "p99 3 ms")
+    assert run_of(job(Complete="Done"), check_pod(report("Fail", "slow"))) == CheckRun("Fail", "Ok", "slow")
+
+
+def test_running_job_has_no_verdict_even_if_a_pod_has_reported() -> None:
+    assert run_of(job(), check_pod(report("Error"), code=1)) == CheckRun(None)
+    assert run_of({**job(), "status": {}}) == CheckRun(None)
+
+
+def test_last_try_counts() -> None:
+    first = check_pod(report("Error", "first"), "2026-01-01T00:00:00Z", 1)
+    second = check_pod(report("Pass", "second"), "2026-01-01T00:05:00Z")
+    assert run_of(job(Complete="Done"), second, first) == CheckRun("Pass", "Ok", "second")
+
+
+@pytest.mark.parametrize(
+    "message", ["", "Traceback: no such file", "[1, 2]", '{"verdict": "Maybe"}', '{"check": "x"}', "{"]
+)
+def test_complete_job_without_a_report_is_an_error_and_never_a_pass(message: str) -> None:
+    found = run_of(job(Complete="Done"), check_pod(message))
+    assert found
+    assert (found.verdict, found.reason) == ("Error", "NoReport")
+
+
+def test_failed_job_tells_its_report_or_its_last_words_or_its_own() -> None:
+    failed = job(Failed="BackoffLimitExceeded")
+    assert run_of(failed, check_pod(report("NoData", "no samples"), code=1)) == CheckRun(
+        "Error", "BackoffLimitExceeded", "no samples"
+    )
+    assert run_of(failed, check_pod("MemoryError\n", code=1)) == CheckRun(
+        "Error", "BackoffLimitExceeded", "MemoryError"
+    )
+    assert run_of(job(Failed="DeadlineExceeded"), check_pod(None)) == CheckRun(
+        "Error", "DeadlineExceeded", "DeadlineExceeded told"
+    )
+
+
+def test_failed_job_never_passes_whatever_its_pods_report() -> None:
+    found = run_of(job(Failed="DeadlineExceeded"), check_pod(report("Pass")))
+    assert found
+    assert found.verdict == "Error"
+
+
+def test_pods_of_other_jobs_and_jobs_of_other_workloads_are_ignored() -> None:
+    stranger = check_pod(report())
+    stranger["metadata"]["labels"] = {"batch.kubernetes.io/job-name": "else"}
+    assert run_of(job(Complete="Done"), stranger) == CheckRun(
+        "Error", "NoReport", "the Job completed but left no report; its pod may have been removed"
+    )
+    assert readers.check_runs([job()], [], {}) == {}
+
+
+def test_timestamp_is_in_utc() -> None:
+    assert readers.timestamp("2026-01-01T02:00:00+02:00") == readers.timestamp("2026-01-01T00:00:00Z")

@@ -1,0 +1,366 @@
+"""One reconciliation at a time, against an API server in memory: what is written, in which order, and what failures lead to."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import Reason
+from luntra_operator.controller.execute import Images
+from luntra_operator.controller.reconcile import REFUSED_RETRY, REPORT_INTERVAL, Reconciler, event_object
+from luntra_operator.kube import kinds
+from luntra_operator.kube.errors import ConflictError, KindMissingError, RefusedError, UnavailableError
+from luntra_operator.rollout.actions import Event
+from tests.operator.controller.fake_kube import FakeKube
+
+if TYPE_CHECKING:
+    from luntra_operator.kube.client import Kube
+
+Object = dict[str, Any]
+KEY = ("team-a", "digits")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MD = kinds.MODEL_DEPLOYMENT
+
+
+class Gateway:
+    """Answers what it is told to, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, int] | None = None
+        self.asked = 0
+
+    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> dict[str, int] | None:
+        self.asked += 1
+        return self.seen
+
+
+class Operator:
+    """A reconciler with its surroundings and a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.kube, self.gateway, self.now = FakeKube((MD, model_deployment())), Gateway(), START
+        images = Images(serving="luntra/inference:1", checks="luntra/operator:1")
+        self.reconcile = Reconciler(cast("Kube", self.kube), self.gateway, images, clock=lambda: self.now)
+
+    async def settle(self, turns: int = 30) -> float | None:
+        """Reconcile with ready pods and a gateway that accepts everything, until nothing is to be done at once."""
+        again: float | None = 0.0
+        for _ in range(turns):
+            if again is None or again > 1:
+                return again
+            self.play_cluster()
+            again = await self.reconcile(KEY)
+            self.now += timedelta(seconds=again or 0.1)
+        raise AssertionError(f"does not come to rest: {self.status}")
+
+    def play_cluster(self) -> None:
+        """Pods of every Deployment are ready, and the route is in force and followed."""
+        for name in self.kube.names(kinds.DEPLOYMENT):
+            deployment = self.kube.peek(kinds.DEPLOYMENT, name)
+            labels = deployment["spec"]["template"]["metadata"]["labels"]
+            replicas = deployment["spec"]["replicas"]
+            for number in range(replicas):
+                self.pod(f"{name}-{number}", labels)
+            metadata: Object = {"name": name, "namespace": "team-a"}
+            metadata["labels"] = {**labels, "kubernetes.io/service-name": name}
+            self.kube.put(kinds.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": [{}] * replicas})
+        if "digits" in self.kube.names(kinds.HTTP_ROUTE):
+            route = self.kube.peek(kinds.HTTP_ROUTE, "digits")
+            generation = route["metadata"]["generation"]
+            conditions = [
+                {"type": kind, "status": "True", "observedGeneration": generation}
+                for kind in ("Accepted", "ResolvedRefs")
+            ]
+            route["status"] = {"parents": [{"parentRef": {"name": "gateway"}, "conditions": conditions}]}
+            refs = [ref for ref in route["spec"]["rules"][0]["backendRefs"] if ref["weight"]]
+            deployments = {ref["name"]: self.kube.peek(kinds.DEPLOYMENT, ref["name"]) for ref in refs}
+            self.gateway.seen = {
+                deployments[ref["name"]]["metadata"]["labels"]["luntra.io/revision"]: ref["weight"] for ref in refs
+            }
+
+    def pod(self, name: str, labels: Object, *, restarts: int = 0, ready: bool = True) -> None:
+        container = {"name": "server", "image": "x", "ready": ready, "restartCount": restarts, "state": {"running": {}}}
+        status = {"conditions": [{"type": "Ready", "status": str(ready)}], "containerStatuses": [container]}
+        self.kube.put(
+            kinds.POD, {"metadata": {"name": name, "namespace": "team-a", "labels": labels}, "status": status}
+        )
+
+    def crash(self, workload: str) -> None:
+        labels = self.kube.peek(kinds.POD, f"{workload}-0")["metadata"]["labels"]
+        self.pod(f"{workload}-0", labels, restarts=1)
+
+    @property
+    def status(self) -> Object:
+        found: Object = self.kube.peek(MD, "digits").get("status", {})
+        return found
+
+    @property
+    def ready(self) -> tuple[str, str]:
+        condition = next(one for one in self.status["conditions"] if one["type"] == "Ready")
+        return condition["reason"], condition["message"]
+
+    def edit(self, **spec: Any) -> None:
+        body = self.kube.peek(MD, "digits")
+        body["metadata"]["generation"] += 1
+        self.kube.put(MD, {**body, "spec": {**body["spec"], **spec}})
+
+    def weights(self) -> dict[str, int]:
+        rule = self.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]["rules"][0]
+        return {ref["name"]: ref["weight"] for ref in rule["backendRefs"]}
+
+
+def model(version: str) -> Object:
+    return {"version": version, "uri": f"https://models.example/{version}", "digest": "sha256:" + version[-1] * 64}
+
+
+def model_deployment() -> Object:
+    return {
+        "apiVersion": "luntra.io/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "digits", "namespace": "team-a", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {
+            "model": model("v1"),
+            "replicas": 2,
+            "traffic": {"gateway": {"parentRefs": [{"name": "gateway"}]}},
+            "rollout": {"steps": [{"weight": 20, "hold": "1h"}], "soak": "1h"},
+        },
+    }
+
+
+@pytest.fixture
+def operator() -> Operator:
+    return Operator()
+
+
+@pytest.fixture
+async def stable(operator: Operator) -> Operator:
+    """v1 serves."""
+    await operator.settle()
+    assert operator.status["phase"] == "Stable"
+    operator.kube.writes.clear()
+    return operator
+
+
+@pytest.fixture
+async def shifting(stable: Operator) -> Operator:
+    """v2 has 20 % and holds there."""
+    stable.edit(model=model("v2"))
+    await stable.settle()
+    assert stable.status["step"]["startedAt"]
+    assert stable.weights() == {"digits-w1": 80, "digits-w2": 20}
+    stable.kube.writes.clear()
+    return stable
+
+
+async def test_status_is_written_before_anything_is_done(operator: Operator) -> None:
+    assert await operator.reconcile(KEY) == 0
+    assert operator.kube.writes[0] == ("replace_status", "ModelDeployment", "digits")
+    kinds_written = [kind for _, kind, _ in operator.kube.writes[1:]]
+    assert kinds_written == ["ControllerRevision", "ConfigMap", "Service", "Deployment", "Event"]
+
+
+async def test_object_that_is_gone_or_going_is_left_to_garbage_collection(operator: Operator) -> None:
+    assert await operator.reconcile(("team-a", "unknown")) is None
+    body = operator.kube.peek(MD, "digits")
+    body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert await operator.reconcile(KEY) is None
+    assert operator.kube.writes == []
+
+
+async def test_object_at_rest_is_read_and_nothing_is_written(stable: Operator) -> None:
+    asked = stable.gateway.asked
+    assert await stable.reconcile(KEY) is None
+    assert stable.kube.writes == []
+    assert stable.gateway.asked == asked
+
+
+async def test_report_without_a_decision_is_written_at_most_every_ten_seconds(stable: Operator) -> None:
+    labels = stable.kube.peek(kinds.POD, "digits-w1-0")["metadata"]["labels"]
+    stable.pod("digits-w1-2", labels)  # one pod more than before, which changes status.replicas alone
+    again = await stable.reconcile(KEY)
+    assert again is not None
+    assert 0 < again <= REPORT_INTERVAL
+    assert stable.kube.writes == []
+    stable.now += timedelta(seconds=again)
+    await stable.reconcile(KEY)
+    assert stable.status["replicas"] == 3
+
+
+async def test_changed_condition_is_reported_at_once(stable: Operator) -> None:
+    labels = stable.kube.peek(kinds.POD, "digits-w1-0")["metadata"]["labels"]
+    stable.pod("digits-w1-0", labels, ready=False)
+    await stable.reconcile(KEY)
+    assert stable.ready == ("PodsNotReady", "1 of 2 pods of v1 are ready")
+
+
+async def test_conflict_of_the_status_means_looking_again_soon_and_doing_nothing(shifting: Operator) -> None:
+    shifting.crash("digits-w2")
+    shifting.kube.failures["replace_status", MD] = ConflictError("modified (409)")
+    again = await shifting.reconcile(KEY)
+    assert again is not None
+    assert 0 < again < 1
+    assert shifting.kube.writes == []
+
+
+async def test_rollback_moves_the_traffic_in_the_same_turn(shifting: Operator) -> None:
+    shifting.crash("digits-w2")
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+    assert [kind for _, kind, _ in shifting.kube.writes][:2] == ["ModelDeployment", "HTTPRoute"]
+
+
+@pytest.mark.parametrize("failure", [UnavailableError("no answer"), RefusedError("webhook says no (403)")])
+async def test_rollback_moves_the_traffic_even_if_the_status_cannot_be_written(
+    shifting: Operator, failure: Exception
+) -> None:
+    shifting.crash("digits-w2")
+    shifting.kube.failures["replace_status", MD] = failure  # type: ignore[assignment]
+    with pytest.raises(type(failure)):
+        await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+    assert shifting.kube.writes == [("patch", "HTTPRoute", "digits")]
+    intent = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")["metadata"]["annotations"]["luntra.io/intent"]
+    assert intent.endswith("/0")
+    shifting.kube.failures.clear()
+    await shifting.reconcile(KEY)
+    assert shifting.status["phase"] == "RollingBack"
+
+
+async def test_without_a_gateway_the_service_goes_back_even_if_the_status_cannot_be_written(operator: Operator) -> None:
+    operator.edit(traffic=None, rollout={"soak": "1h"})
+    operator.kube.peek(MD, "digits")["spec"].pop("traffic")
+    await operator.settle()
+    operator.edit(model=model("v2"))
+    for _ in range(60):
+        await operator.settle()
+        operator.now += timedelta(seconds=5)
+        if operator.status["phase"] == "Soaking":
+            break
+    selector = operator.kube.peek(kinds.SERVICE, "digits")["spec"]
+    assert selector["selector"] == {"luntra.io/workload": "digits-w2"}
+    operator.crash("digits-w2")
+    operator.kube.failures["replace_status", MD] = UnavailableError("no answer")
+    with pytest.raises(UnavailableError):
+        await operator.reconcile(KEY)
+    assert operator.kube.peek(kinds.SERVICE, "digits")["spec"]["selector"] == {"luntra.io/workload": "digits-w1"}
+
+
+async def test_progress_waits_for_a_status_that_can_be_written(stable: Operator) -> None:
+    stable.edit(model=model("v2"))
+    stable.kube.failures["replace_status", MD] = UnavailableError("no answer")
+    with pytest.raises(UnavailableError):
+        await stable.reconcile(KEY)
+    assert stable.kube.writes == []
+
+
+async def test_snapshot_that_is_not_whole_decides_nothing(shifting: Operator) -> None:
+    shifting.kube.failures["list", kinds.POD] = UnavailableError("no answer")
+    with pytest.raises(UnavailableError):
+        await shifting.reconcile(KEY)
+    assert shifting.kube.writes == []
+
+
+async def test_missing_gateway_api_is_a_condition(operator: Operator) -> None:
+    operator.kube.failures["get", kinds.HTTP_ROUTE] = KindMissingError("404 page not found")
+    for _ in range(6):
+        operator.play_cluster()
+        again = await operator.reconcile(KEY)
+    assert operator.ready[0] == "GatewayAPIMissing"
+    assert again == 10
+
+
+async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Operator) -> None:
+    stable.edit(replicas=-1)
+    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    assert stable.ready[0] == "InvalidSpec"
+    assert "spec.replicas" in stable.ready[1]
+    available = next(one for one in stable.status["conditions"] if one["type"] == "Available")
+    assert available["status"] == "True"
+    assert stable.status["observedGeneration"] == stable.kube.peek(MD, "digits")["metadata"]["generation"]
+    assert [verb for verb, _, _ in stable.kube.writes] == ["replace_status"]
+    stable.edit(replicas=2)
+    await stable.settle()
+    assert stable.ready[0] == "Stable"
+
+
+async def test_refused_pod_template_is_a_condition_that_names_the_field(stable: Operator) -> None:
+    stable.edit(model=model("v2"), serving={"podTemplate": {"spec": {"hostNetwork": True}}})
+    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    assert stable.ready == (
+        "InvalidSpec",
+        "serving.podTemplate.spec.hostNetwork is refused: a model server has no business on its host",
+    )
+    assert stable.weights() == {"digits-w1": 100}
+
+
+async def test_quota_that_refuses_an_object_is_named(stable: Operator) -> None:
+    stable.edit(model=model("v2"))
+    stable.kube.failures["apply", kinds.SERVICE] = RefusedError(
+        "POST x: services is forbidden: exceeded quota: small (403)"
+    )
+    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    assert stable.ready[0] == "QuotaExceeded"
+
+
+async def test_transition_is_announced_even_if_its_actions_fail(stable: Operator) -> None:
+    stable.edit(model=model("v2"))
+    stable.kube.failures["apply", kinds.CONFIG_MAP] = UnavailableError("no answer")
+    with pytest.raises(UnavailableError):
+        await stable.reconcile(KEY)
+    reasons = [stable.kube.peek(kinds.EVENT, name)["reason"] for name in stable.kube.names(kinds.EVENT)]
+    assert "RolloutStarted" in reasons
+
+
+async def test_event_that_cannot_be_written_holds_nothing_up(stable: Operator) -> None:
+    stable.edit(model=model("v2"))
+    stable.kube.failures["create", kinds.EVENT] = RefusedError("forbidden")
+    assert await stable.reconcile(KEY) == 0
+    assert "digits-w2" in stable.kube.names(kinds.DEPLOYMENT)
+
+
+async def test_what_an_earlier_turn_stored_counts_and_not_todays_settings(operator: Operator) -> None:
+    await operator.reconcile(KEY)
+    (name,) = operator.kube.names(kinds.CONTROLLER_REVISION)
+    operator.kube.peek(kinds.CONTROLLER_REVISION, name)["data"]["image"] = "luntra/inference:old"
+    await operator.kube.delete(kinds.DEPLOYMENT, "team-a", "digits-w1")
+    await operator.reconcile(KEY)
+    template = operator.kube.peek(kinds.DEPLOYMENT, "digits-w1")["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"] == "luntra/inference:old"
+
+
+async def test_existing_parts_of_a_workload_are_left_as_they_are(stable: Operator) -> None:
+    await stable.kube.delete(kinds.SERVICE, "team-a", "digits-w1")
+    stable.kube.writes.clear()
+    await stable.reconcile(KEY)
+    assert ("apply", "Service", "digits-w1") in stable.kube.writes
+    assert not any(kind == "Deployment" for _, kind, _ in stable.kube.writes)
+
+
+async def test_lost_revision_of_a_damaged_workload_is_told(stable: Operator) -> None:
+    stable.edit(model=model("v2"))
+    await stable.settle()
+    (name,) = [
+        n for n in stable.kube.names(kinds.CONTROLLER_REVISION) if n.endswith(stable.status["stable"]["revision"])
+    ]
+    await stable.kube.delete(kinds.CONTROLLER_REVISION, "team-a", name)
+    await stable.kube.delete(kinds.CONFIG_MAP, "team-a", "digits-w1")
+    await stable.reconcile(KEY)
+    assert f"ControllerRevision {name} is gone, so digits-w1 cannot be rendered" in stable.ready[1]
+
+
+def test_name_of_an_event_is_the_same_for_the_same_transition_and_no_other() -> None:
+    owner = {"metadata": {"name": "digits", "namespace": "team-a", "uid": "u"}}
+    event = Event(Reason.PROMOTED, "v2 is the stable version")
+    first, later = event_object(owner, event, 2, START), event_object(owner, event, 2, START + timedelta(hours=1))
+    assert first["metadata"]["name"] == later["metadata"]["name"]
+    others = [
+        event_object(owner, event, 3, START),
+        event_object(owner, Event(Reason.PROMOTED, "v3 is the stable version"), 2, START),
+        event_object(owner, Event(Reason.RELEASED, "v2 is the stable version"), 2, START),
+        event_object({"metadata": {**owner["metadata"], "uid": "w"}}, event, 2, START),
+    ]
+    assert len({body["metadata"]["name"] for body in [first, *others]}) == 5
+    assert first["involvedObject"]["uid"] == "u"
+    assert (first["type"], first["reason"], first["firstTimestamp"]) == ("Normal", "Promoted", "2026-01-01T00:00:00Z")
+    assert len(event_object(owner, Event(Reason.PROMOTED, "x" * 5000), 1, START)["message"]) == 1024

@@ -1,0 +1,273 @@
+"""The work queue loses no key, works on none twice at a time, and gives every failure more time."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+
+from luntra_operator.controller.queue import Key, WorkQueue
+from tests.operator.controller.fake_time import in_fake_time
+
+A, B = ("team", "a"), ("team", "b")
+
+
+class Worked:
+    """Records when each key was worked on; `takes` seconds each time; `returns` is what the work answers."""
+
+    def __init__(self, takes: float = 0.0, returns: Callable[[Key], float | None] = lambda key: None) -> None:
+        self.takes, self.returns = takes, returns
+        self.calls: list[tuple[Key, float]] = []
+        self.now, self.most = 0, 0
+        self.keys_now: list[Key] = []
+
+    async def __call__(self, key: Key) -> float | None:
+        loop = asyncio.get_running_loop()
+        assert key not in self.keys_now, "two workers on one key"
+        self.calls.append((key, loop.time() - 1000))
+        self.keys_now.append(key)
+        self.most = max(self.most, len(self.keys_now))
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self.keys_now.remove(key)
+        return self.returns(key)
+
+    def times(self, key: Key) -> list[float]:
+        """When work on a key began, in seconds since the start."""
+        return [round(time, 6) for found, time in self.calls if found == key]
+
+
+@asynccontextmanager
+async def running(queue: WorkQueue) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run())
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_key_added_twice_while_it_waits_is_worked_on_once() -> None:
+    async def scenario() -> None:
+        worked = Worked()
+        queue = WorkQueue(worked)
+        queue.add(A)
+        queue.add(A)
+        queue.add(B)
+        assert len(queue) == 2
+        async with running(queue):
+            await asyncio.sleep(1)
+        assert worked.times(A) == [0]
+        assert worked.times(B) == [0]
+        assert len(queue) == 0
+
+    in_fake_time(scenario())
+
+
+def test_key_added_while_it_is_worked_on_is_worked_on_once_more_afterwards() -> None:
+    async def scenario() -> None:
+        worked = Worked(takes=10)
+        queue = WorkQueue(worked)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(3)
+            queue.add(A)
+            queue.add(A)
+            await asyncio.sleep(30)
+        assert worked.times(A) == [0, 10]
+
+    in_fake_time(scenario())
+
+
+def test_earliest_wish_wins_and_a_later_one_never_postpones() -> None:
+    async def scenario() -> None:
+        worked = Worked()
+        queue = WorkQueue(worked)
+        async with running(queue):
+            queue.add(A, after=60)
+            queue.add(A, after=5)
+            queue.add(A, after=30)
+            await asyncio.sleep(100)
+        assert worked.times(A) == [5]
+
+    in_fake_time(scenario())
+
+
+def test_key_is_due_again_when_its_work_says_so() -> None:
+    async def scenario() -> None:
+        worked = Worked(returns=lambda key: 20.0)
+        queue = WorkQueue(worked)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(50)
+        assert worked.times(A) == [0, 20, 40]
+
+    in_fake_time(scenario())
+
+
+def test_event_during_the_delay_brings_the_work_forward() -> None:
+    async def scenario() -> None:
+        worked = Worked(returns=lambda key: 20.0)
+        queue = WorkQueue(worked)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(3)
+            queue.add(A)
+            await asyncio.sleep(10)
+        assert worked.times(A) == [0, 3]
+
+    in_fake_time(scenario())
+
+
+def test_workers_are_bounded_and_none_idles_while_keys_wait() -> None:
+    async def scenario() -> None:
+        worked = Worked(takes=1)
+        queue = WorkQueue(worked, workers=3)
+        for number in range(9):
+            queue.add(("team", str(number)))
+        async with running(queue):
+            await asyncio.sleep(3.5)
+        assert worked.most == 3
+        assert len(worked.calls) == 9
+
+    in_fake_time(scenario())
+
+
+def test_busy_key_does_not_keep_others_from_being_worked_on() -> None:
+    async def scenario() -> None:
+        worked = Worked(takes=10)
+        queue = WorkQueue(worked, workers=2)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(1)
+            queue.add(A)
+            queue.add(B)
+            await asyncio.sleep(1)
+            assert worked.times(B) == [1]
+
+    in_fake_time(scenario())
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log of failures, out of the way."""
+    caplog.set_level(logging.CRITICAL, logger="luntra_operator.controller.queue")
+    return caplog
+
+
+def test_back_off_grows_up_to_its_bound_and_starts_anew_after_a_success(quiet: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        random.seed(7)
+        fails = True
+
+        def outcome(key: Key) -> None:
+            if fails:
+                raise RuntimeError("broken")
+
+        worked = Worked(returns=outcome)
+        queue = WorkQueue(worked, base_delay=1, max_delay=60)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(2000)
+            times = worked.times(A)
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            assert all(gap <= min(60, 2**number) for number, gap in enumerate(gaps, 1))
+            assert max(gaps[:3]) < 8 < max(gaps[6:]) <= 60
+            fails = False
+            await asyncio.sleep(61)  # the success
+            fails = True
+            before = len(worked.calls)
+            queue.add(A)
+            await asyncio.sleep(2.1)
+            assert len(worked.calls) >= before + 2
+
+    in_fake_time(scenario())
+
+
+def test_thousands_of_failures_in_a_row_stop_nothing(quiet: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        def outcome(key: Key) -> None:
+            if key == A:
+                raise RuntimeError("broken")
+
+        worked = Worked(returns=outcome)
+        queue = WorkQueue(worked, base_delay=0.2, max_delay=1)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(2000)
+            assert len(worked.times(A)) > 1100
+            queue.add(B)
+            await asyncio.sleep(1)
+            assert len(worked.times(B)) == 1
+
+    in_fake_time(scenario())
+
+
+def test_failure_is_logged_with_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async def broken(key: Key) -> None:
+            raise RuntimeError("no such thing")
+
+        queue = WorkQueue(broken)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(0.05)
+
+    in_fake_time(scenario())
+    assert "work on team/a failed 1 times in a row" in caplog.text
+    assert "no such thing" in caplog.text
+
+
+def test_cancelling_the_queue_cancels_the_work_under_way() -> None:
+    async def scenario() -> None:
+        ended: list[str] = []
+
+        async def work(key: Key) -> None:
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                ended.append(key[1])
+
+        queue = WorkQueue(work)
+        async with running(queue):
+            queue.add(A)
+            queue.add(B)
+            await asyncio.sleep(1)
+        assert sorted(ended) == ["a", "b"]
+
+    in_fake_time(scenario())
+
+
+def test_overdue_is_how_long_a_due_key_has_found_no_worker() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue(Worked(takes=500), workers=1)
+        assert queue.overdue == 0
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(1)
+            queue.add(B, after=9)
+            await asyncio.sleep(5)
+            assert queue.overdue == 0  # not due yet
+            await asyncio.sleep(104)
+            assert queue.overdue == pytest.approx(100)
+
+    in_fake_time(scenario())
+
+
+def test_keys_are_worked_on_in_the_order_in_which_they_are_due() -> None:
+    async def scenario() -> list[str]:
+        worked = Worked(takes=1)
+        queue = WorkQueue(worked, workers=1)
+        queue.add(("team", "third"), after=3)
+        queue.add(("team", "first"), after=1)
+        queue.add(("team", "second"), after=2)
+        async with running(queue):
+            await asyncio.sleep(10)
+        return [key[1] for key, _ in worked.calls]
+
+    assert in_fake_time(scenario()) == ["first", "second", "third"]
