@@ -1,0 +1,48 @@
+"""Settings come from the environment, and a wrong one is told by variable, value and fix."""
+
+import pytest
+
+from luntra_operator.runtime.settings import Settings, SettingsError
+
+NEEDED = {"LUNTRA_SERVING_IMAGE": "luntra/inference:1", "LUNTRA_CHECK_IMAGE": "luntra/operator:1"}
+
+
+def test_defaults_need_only_the_two_images() -> None:
+    settings = Settings.from_environment(NEEDED)
+    assert (settings.serving_image, settings.check_image) == ("luntra/inference:1", "luntra/operator:1")
+    assert (settings.namespaces, settings.workers, settings.port, settings.leader_election) == ((), 8, 8080, True)
+    assert settings.identity
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_environment(
+        {
+            **NEEDED,
+            "LUNTRA_NAMESPACE": "luntra-system",
+            "LUNTRA_IDENTITY": "pod-1",
+            "LUNTRA_WATCH_NAMESPACES": "team-a, team-b,,",
+            "LUNTRA_WORKERS": "3",
+            "LUNTRA_PORT": "9000",
+            "LUNTRA_LEADER_ELECTION": "False",
+        }
+    )
+    assert settings == Settings(
+        "luntra/inference:1", "luntra/operator:1", "luntra-system", "pod-1", ("team-a", "team-b"), 3, 9000, False
+    )
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_missing_image_is_named(name: str, value: str | None) -> None:
+    environment = {key: text for key, text in NEEDED.items() if key != name}
+    if value is not None:
+        environment[name] = value
+    with pytest.raises(SettingsError, match=rf"^{name} is not set; it names the "):
+        Settings.from_environment(environment)
+
+
+@pytest.mark.parametrize("name", ["LUNTRA_WORKERS", "LUNTRA_PORT"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+def test_number_that_is_none_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} is '{value}'; give a whole number of at least 1$"):
+        Settings.from_environment({**NEEDED, name: value})
