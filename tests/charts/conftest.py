@@ -1,0 +1,46 @@
+"""`render`: the chart's objects as `helm template` makes them, with any values."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.kind import binaries
+
+CHART = Path(__file__).parents[2] / "charts/luntra"
+Object = dict[str, Any]
+
+
+class ChartError(Exception):
+    """Helm refused; the message is what a user would read."""
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The path of helm."""
+    found = binaries.find("helm")
+    if found is None:
+        raise pytest.UsageError("helm has not been built yet. Type: python -m e2e.kind binaries (5 minutes, once)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def render(helm: Path) -> Callable[..., list[Object]]:
+    """Render with values; `release` and `namespace` as on the command line.
+
+    Raises:
+        ChartError: helm refused the values.
+    """
+
+    def run(values: Object | None = None, release: str = "luntra", namespace: str = "luntra-system") -> list[Object]:
+        command = [str(helm), "template", release, str(CHART), "--namespace", namespace, "--values", "-"]
+        done = subprocess.run(command, input=json.dumps(values or {}), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ChartError(done.stderr)
+        return [body for body in yaml.safe_load_all(done.stdout) if body]
+
+    return run
