@@ -37,10 +37,13 @@ PLANS: dict[str, list[dict[str, object]]] = {
 
 
 @cache
-def declared(version: str, plan_name: str = "default", checks: str = "", replicas: int = 2) -> ModelDeploymentSpec:
-    """A spec; `checks` is any of e (evaluation) and b (benchmark)."""
+def declared(
+    version: str, plan_name: str = "default", checks: str = "", replicas: int = 2, split: bool = True
+) -> ModelDeploymentSpec:
+    """A spec; `checks` is any of e (evaluation) and b (benchmark); without `split` there is only a Service."""
     wanted = {name: CHECKS[name] for name in CHECKS if name[0] in checks}
-    return spec(version, steps=PLANS[plan_name], checks=wanted).model_copy(update={"replicas": replicas})
+    full = spec(version, steps=PLANS[plan_name] if split else [], checks=wanted)
+    return full.model_copy(update={"replicas": replicas} | ({} if split else {"traffic": None}))
 
 
 @dataclass
@@ -143,6 +146,13 @@ class HostileWorld(World):
                 if action.workload not in self.workloads:
                     self.workloads[action.workload] = Workload(action.workload, 0)
                 self.scaled(action.workload, action.replicas)
+            case actions.SelectWorkload():
+                if self.spec.gateway is None:
+                    self._check_selection(action.workload, status or self.status)
+                    self.in_force = {action.workload: 100}
+                self.service = action.workload
+            case actions.DeleteRoute():
+                self.route_deleted()
             case actions.RunCheck():
                 assert getattr(self.spec.checks, action.check) is not None, f"{action.check} is not declared"
                 super().carry_out(action)
@@ -163,6 +173,12 @@ class HostileWorld(World):
             )
         traffic = status.traffic
         assert traffic is None or weights.get(traffic.workload, 0) == traffic.desired
+
+    def _check_selection(self, workload: str, status: ModelDeploymentStatus) -> None:
+        found = self.workloads.get(workload)
+        stable = status.stable.workload if status.stable else None
+        assert (found and found.endpoints) or stable in (None, workload), f"{workload} is selected without a ready pod"
+        assert workload not in self.banned | self.unrecorded, f"{workload} was taken back and is selected again"
 
     def _check_step(self, after: ModelDeploymentStatus) -> None:
         """The decision: from the weight before to the next declared one, after the hold."""
@@ -233,7 +249,8 @@ class HostileWorld(World):
     def route_deleted(self) -> None:
         """Somebody deletes the route."""
         self.route = None
-        self.in_force = {}
+        if self.spec.gateway is not None:
+            self.in_force = {}
 
     def _answers(self) -> dict[str, int] | None:
         if self.route is None or not self.answering:

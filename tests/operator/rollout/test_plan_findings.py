@@ -156,3 +156,41 @@ def test_delay_stands_in_for_answers_only_from_when_the_route_was_written(hostil
     assert hostile.status.traffic.observed is None
     hostile.run(seconds=2)
     assert hostile.status.traffic.observed_by == "Delay"
+
+
+def test_first_version_behind_a_service_is_kept_until_the_next_one_is_selected() -> None:
+    world = HostileWorld(spec=declared("v1", split=False))
+    world.until("Shifting")
+    assert world.service == V1
+    world.spec = declared("v2", split=False)
+    world.slow = True
+    world.until("Preparing")
+    assert V1 in world.workloads
+    world.heal()
+    world.until("Stable")
+    assert (world.service, sorted(world.workloads)) == (V2, [V2])
+
+
+def test_service_is_not_moved_to_a_stable_version_that_is_down() -> None:
+    world = HostileWorld(spec=declared("v1", split=False))
+    world.until("Stable")
+    world.spec = declared("v2", split=False)
+    world.until("Shifting")
+    world.broken["v1"] = Problem(Reason.CRASH_LOOP, "gone")
+    world.pods_get_ready()
+    world.slow = True
+    world.spec = declared("v3", split=False)
+    world.run(seconds=60)
+    assert (world.status.phase, world.service) == ("Preparing", V2)
+    world.pods_get_ready()
+    world.until("Soaking")
+    assert world.service == V3
+
+
+def test_gateway_removed_in_mid_run_finishes_with_the_service_and_refuses_nobody(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.spec = declared("v2", split=False)
+    hostile.until("Soaking")
+    assert hostile.service == V2
+    assert hostile.route is None

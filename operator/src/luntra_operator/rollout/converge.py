@@ -37,17 +37,18 @@ def _traffic(turn: Turn) -> list[Action]:
     if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
         weights = target_weights(turn)
         stale = route is None or route.weights != weights or route.frame != turn.seen.frame
-        if weights and stale and _safe(turn, weights):
+        if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn)))
     if turn.spec.gateway is None and route is not None and route.owned:
         actions.append(DeleteRoute())
-    selected = selected_workload(turn)
-    if selected and turn.seen.service != selected and turn.seen.service_owned:
+    selected, present = selected_workload(turn), turn.seen.service
+    before = {present: 100} if present else {}
+    if selected and present != selected and turn.seen.service_owned and _safe(turn, {selected: 100}, before):
         actions.append(SelectWorkload(selected))
     return actions
 
 
-def _safe(turn: Turn, weights: Mapping[str, int]) -> bool:
+def _safe(turn: Turn, wanted: Mapping[str, int], present: Mapping[str, int]) -> bool:
     """Whether nobody would lose an answer: traffic that is served now is never left to versions of which none can answer.
 
     Where nothing serves anyway, or something still would, a stable version without a ready pod holds nothing up.
@@ -56,7 +57,7 @@ def _safe(turn: Turn, weights: Mapping[str, int]) -> bool:
     def served(shares: Mapping[str, int]) -> bool:
         return any(weight and turn.seen.workload(name).endpoints for name, weight in shares.items())
 
-    return served(weights) or turn.seen.route is None or not served(turn.seen.route.weights)
+    return served(wanted) or not served(present)
 
 
 def _versions(turn: Turn) -> list[VersionStatus]:
@@ -96,7 +97,7 @@ def _leftovers(turn: Turn) -> list[Action]:
     """Workloads that no version needs and no route names; a gateway may still send to what it was told a moment ago."""
     wanted = {version.workload for version in _versions(turn)}
     route = turn.seen.route
-    named = set(route.weights) if route else set()
+    named = (set(route.weights) if route else set()) | {turn.seen.service}
     if route is not None and not route.current:
         return []
     return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in wanted | named]

@@ -61,6 +61,8 @@ def shift(turn: Turn) -> Decision:
     dead = taken_back(turn, turn.candidate) or death(turn.candidate_workload, status.restarts)
     if dead and status.stable:
         return _dead(turn, dead)
+    if turn.spec.gateway is None and step.weight < 100:
+        return _step(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
     if traffic.observed != traffic.desired:
         return _unsettled(turn, traffic)
     if step.started_at is None:
