@@ -82,7 +82,7 @@ class HostileWorld(World):
         if planned.urgent:
             for action in planned.actions:
                 if isinstance(action, actions.WriteRoute | actions.SelectWorkload):
-                    if after.candidate and after.stable:
+                    if after.candidate and after.stable and after.candidate.workload in {*self.reached, *self.promoted}:
                         self.unrecorded.add(after.candidate.workload)
                     self.carry_out(action, planned.status)
 
@@ -135,7 +135,7 @@ class HostileWorld(World):
                 self.weights.append(dict(action.weights))
                 self._follow()
             case actions.DeleteWorkload():
-                assert not self.in_force.get(action.workload), f"{action.workload} is deleted while it gets traffic"
+                assert action.workload not in self.in_force, f"{action.workload} is deleted while the gateway knows it"
                 assert self.status.stable is None or action.workload != self.status.stable.workload
                 self.workloads.pop(action.workload, None)
             case actions.ScaleWorkload():

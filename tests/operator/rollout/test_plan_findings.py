@@ -194,3 +194,16 @@ def test_gateway_removed_in_mid_run_finishes_with_the_service_and_refuses_nobody
     hostile.until("Soaking")
     assert hostile.service == V2
     assert hostile.route is None
+
+
+def test_old_version_is_not_deleted_before_the_gateway_has_forgotten_it(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2")
+    hostile.until("Soaking")
+    hostile.gateway(following=False)
+    hostile.run(seconds=120, turns=1000)
+    assert hostile.status.phase == "Stable"
+    assert (hostile.weights[-1], hostile.in_force) == ({V2: 100}, {V1: 0, V2: 100})
+    assert V1 in hostile.workloads
+    hostile.gateway(following=True)
+    hostile.run(seconds=5)
+    assert V1 not in hostile.workloads
