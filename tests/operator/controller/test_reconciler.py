@@ -251,3 +251,17 @@ def test_name_of_an_event_is_the_same_for_the_same_transition_and_no_other() -> 
     assert first["involvedObject"]["uid"] == "u"
     assert (first["type"], first["reason"], first["firstTimestamp"]) == ("Normal", "Promoted", "2026-01-01T00:00:00Z")
     assert len(event_object(owner, Event(Reason.PROMOTED, "x" * 5000), 1, START)["message"]) == 1024
+
+
+async def test_repair_that_meets_another_writer_is_announced_once_and_done_in_the_next_turn(shifting: Operator) -> None:
+    route = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")
+    route["spec"]["rules"][0]["backendRefs"][1]["weight"] = 90
+    shifting.kube.failures["patch", kinds.HTTP_ROUTE] = ConflictError("the gateway wrote the route's status meanwhile")
+    again = await shifting.reconcile(KEY)
+    assert again is not None
+    assert again < 1
+    shifting.kube.failures.clear()
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
+    events = [shifting.kube.peek(kinds.EVENT, name)["reason"] for name in shifting.kube.names(kinds.EVENT)]
+    assert events.count("RouteRepaired") == 1
