@@ -288,7 +288,3 @@ def test_pods_of_other_jobs_and_jobs_of_other_workloads_are_ignored() -> None:
         "Error", "NoReport", "the Job completed but left no report; its pod may have been removed"
     )
     assert readers.check_runs([job()], [], {}) == {}
-
-
-def test_timestamp_is_in_utc() -> None:
-    assert readers.timestamp("2026-01-01T02:00:00+02:00") == readers.timestamp("2026-01-01T00:00:00Z")

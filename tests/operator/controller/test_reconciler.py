@@ -173,12 +173,16 @@ async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Opera
 
 async def test_refused_pod_template_is_a_condition_that_names_the_field(stable: Operator) -> None:
     stable.edit(model=model("v2"), serving={"podTemplate": {"spec": {"hostNetwork": True}}})
-    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    await stable.settle()
     assert stable.ready == (
         "InvalidSpec",
-        "serving.podTemplate.spec.hostNetwork is refused: a model server has no business on its host",
+        "spec.serving.podTemplate.spec.hostNetwork is refused: a model server has no business on its host",
     )
     assert stable.weights() == {"digits-w1": 100}
+    assert "candidate" not in stable.status
+    stable.edit(serving={})
+    await stable.settle()
+    assert stable.status["candidate"]["version"] == "v2"
 
 
 async def test_quota_that_refuses_an_object_is_named(stable: Operator) -> None:
@@ -188,6 +192,9 @@ async def test_quota_that_refuses_an_object_is_named(stable: Operator) -> None:
     )
     assert await stable.reconcile(KEY) == REFUSED_RETRY
     assert stable.ready[0] == "QuotaExceeded"
+    written = len(stable.kube.writes)
+    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    assert len(stable.kube.writes) == written, "the condition does not flap"
 
 
 async def test_transition_is_announced_even_if_its_actions_fail(stable: Operator) -> None:

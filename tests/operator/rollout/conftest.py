@@ -68,7 +68,6 @@ class World:
         return Observed(
             name="digits",
             generation=1,
-            created=START,
             workloads=self.workloads,
             versions=known,
             revisions=frozenset(self.revisions),
@@ -93,9 +92,13 @@ class World:
             return None
         return {self.revision_of[name]: weight for name, weight in self.route.weights.items() if weight}
 
+    def plan(self) -> Plan:
+        """What the engine would do now."""
+        return plan(Turn(self.spec, self.status, self.observed(), revision_hash(self.spec), self.now))
+
     def turn(self) -> Plan:
         """One turn: plan, write the status, carry out the actions."""
-        planned = plan(Turn(self.spec, self.status, self.observed(), revision_hash(self.spec), self.now))
+        planned = self.plan()
         self.versions[revision_hash(self.spec)] = self.spec.model.version
         self.status = ModelDeploymentStatus.model_validate_json(planned.status.model_dump_json(by_alias=True))
         self.events += [(str(event.reason), event.message) for event in planned.events]

@@ -87,6 +87,8 @@ def test_r20_rollback_that_could_not_be_recorded_is_not_undone_when_its_evidence
     hostile: HostileWorld, phase: str
 ) -> None:
     hostile.spec = declared("v2")
+    if phase == "Shifting":
+        hostile.until_weight(10)
     hostile.until(phase)
     alive = hostile.workloads[V2]
     hostile.workloads[V2] = replace(alive, pods=tuple(replace(pod, ready=False) for pod in alive.pods), endpoints=0)

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from luntra_operator.api.status import ModelDeploymentStatus
+from luntra_operator.api.status import ModelDeploymentStatus, Withdrawal
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
+from luntra_operator.rollout.conditions import refused
 from luntra_operator.rollout.observed import CheckRun, Problem
 from tests.operator.rollout.conftest import World, spec
 
@@ -37,7 +38,8 @@ def test_r1_weights_follow_the_list_and_each_step_is_held(world: World) -> None:
         if world.status.phase == "Stable" and world.status.stable and world.status.stable.version == "v2":
             break
         world.now += timedelta(seconds=1)
-    assert world.weights == [{V1: 90, V2: 10}, {V1: 70, V2: 30}, {V1: 40, V2: 60}, {V1: 0, V2: 100}, {V2: 100}]
+    shifted = [{V1: 90, V2: 10}, {V1: 70, V2: 30}, {V1: 40, V2: 60}]
+    assert world.weights == [{V1: 100, V2: 0}, *shifted, {V1: 0, V2: 100}, {V2: 100}]
     moments = [times[weight] for weight in (10, 30, 60, 100)]
     assert all(later - earlier >= timedelta(seconds=10) for earlier, later in pairwise(moments))
     assert V1 not in world.workloads
@@ -252,7 +254,7 @@ def test_new_revision_ends_the_soak_first(world: World) -> None:
     world.spec = spec("v3")
     world.until("Shifting")
     assert V1 not in world.workloads
-    assert world.weights[-1] == {V2: 90, V3: 10}
+    assert world.weights[-1] == {V2: 100, V3: 0}
 
 
 @pytest.mark.parametrize("weights", [{V1: 0, V2: 100}, {V1: 0, V2: 0}, {}, {V1: 50, V2: 50}])
@@ -318,7 +320,7 @@ def test_weight_is_settled_by_a_delay_where_the_gateway_cannot_be_asked(world: W
     world.answering = False
     world.spec = spec("v2")
     world.until("Shifting")
-    world.run(seconds=4)
+    world.run(seconds=9)
     assert world.status.traffic
     assert world.status.traffic.observed is None
     world.run(seconds=2)
@@ -326,11 +328,76 @@ def test_weight_is_settled_by_a_delay_where_the_gateway_cannot_be_asked(world: W
     assert (traffic["observed"], traffic["observed_by"]) == (10, "Delay")
 
 
-def test_gateway_that_does_not_follow_ends_the_rollout_at_the_step_deadline(world: World) -> None:
-    world.following = False
+@pytest.mark.parametrize("first", [False, True])
+def test_refused_write_of_an_object_is_the_reason_in_the_end(first: bool) -> None:
+    world = World()
+    if not first:
+        world.until("Stable")
+        world.spec = spec("v2")
+    world.turn()
+    world.workloads.pop(world.status.candidate.workload if world.status.candidate else "")
+    told = refused(world.status.conditions, 1, Reason.QUOTA_EXCEEDED, "exceeded quota: small", world.now)
+    world.status = world.status.model_copy(update={"conditions": told})
+    world.now += timedelta(seconds=60)
+    assert world.plan().status.conditions == told
+    world.now += timedelta(seconds=61)
+    if first:
+        assert world.plan().status.conditions == told, "there is nothing to go back to, so it stays as it is"
+    else:
+        assert world.plan().status.withdrawal == Withdrawal(
+            reason="QuotaExceeded", message="exceeded quota: small", rejected=True
+        )
+
+
+def test_gateway_has_time_to_learn_of_a_backend_before_its_first_traffic(world: World) -> None:
     world.spec = spec("v2")
     world.until("Shifting")
+    world.run(seconds=4)
+    assert world.weights == [{V1: 100, V2: 0}]
     assert world.route
+    assert world.route.intent
+    assert world.route.intent.endswith("/100"), "weight 0 in the intent means that a version was taken back"
+    world.run(seconds=2)
+    assert world.weights == [{V1: 100, V2: 0}, {V1: 90, V2: 10}]
+
+
+def test_backend_that_the_gateway_refuses_gets_no_traffic(world: World) -> None:
+    world.following = False
+    world.spec = spec("v2")
+    world.until("RolledBack")
+    assert world.weights == [{V1: 100, V2: 0}, {V1: 100}]
+    assert world.status.rejected_reason == "StepDeadlineExceeded"
+    assert V2 in world.workloads, "the gateway may still know it"
+
+
+def test_candidate_that_dies_while_it_is_introduced_is_refused(world: World) -> None:
+    world.spec = spec("v2")
+    world.until("Shifting")
+    world.kill(V2)
+    world.until("RolledBack")
+    assert not any(weights.get(V2) for weights in world.weights)
+    assert world.status.rejected_reason == "CandidateDied"
+
+
+def test_return_to_a_version_that_was_away_goes_to_a_backend_the_gateway_knows(world: World) -> None:
+    world.spec = spec("v2")
+    world.until("Soaking")
+    ready = world.workloads[V1]
+    world.workloads[V1] = replace(ready, endpoints=0)
+    world.run(seconds=1)
+    assert world.weights[-1] == {V2: 100}
+    world.workloads[V1] = ready
+    world.run(seconds=1)
+    assert world.weights[-1] == {V1: 0, V2: 100}
+
+
+def test_gateway_that_does_not_follow_ends_the_rollout_at_the_step_deadline(world: World) -> None:
+    world.spec = spec("v2")
+    world.until_weight(10)
+    world.following = False
+    world.run(seconds=10)
+    assert world.route
+    assert world.route.weights[V2] == 30
     world.route = replace(world.route, message="Accepted=False (NotAllowed)")
     world.run(seconds=59, turns=1000)
     assert world.status.phase == "Shifting"
@@ -361,7 +428,7 @@ def test_plan_edited_in_mid_run_continues_at_the_next_higher_weight(world: World
     world.until_weight(30)
     world.spec = spec("v2", steps=[{"weight": 5, "hold": "5s"}, {"weight": 80, "hold": "5s"}])
     world.until("Soaking")
-    assert [weights.get(V2) for weights in world.weights if V2 in weights][:4] == [10, 30, 80, 100]
+    assert [weights.get(V2) for weights in world.weights if V2 in weights][:5] == [0, 10, 30, 80, 100]
 
 
 def test_replicas_are_followed_in_mid_rollout(world: World) -> None:

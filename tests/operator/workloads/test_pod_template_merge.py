@@ -97,11 +97,20 @@ def server(**fields: Any) -> Object:
             "'host' is a hostPath, which is refused",
         ),
         ({"spec": {"volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]}}, "'tmp' is a hostPath, which is refused"),
-        (server(securityContext={"privileged": True}), "'server' asks for privileges, which is refused"),
-        (server(securityContext={"allowPrivilegeEscalation": True}), "'server' asks for privileges"),
+        (server(securityContext={"privileged": True}), "containers: 'server' asks for privileged, which is refused"),
+        (server(securityContext={"allowPrivilegeEscalation": True}), "'server' asks for allowPrivilegeEscalation"),
+        (server(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}}), "'server' asks for capabilities.add"),
+        (server(securityContext={"runAsUser": 0}), "'server' asks for runAsUser 0"),
+        (server(securityContext={"seccompProfile": {"type": "Unconfined"}}), "asks for seccompProfile Unconfined"),
+        (server(securityContext={"procMount": "Unmasked"}), "asks for procMount"),
+        ({"spec": {"securityContext": {"runAsNonRoot": False}}}, "spec.securityContext asks for runAsNonRoot false"),
+        (
+            {"spec": {"volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]}},
+            "'t' holds a token, which is refused",
+        ),
         (
             {"spec": {"initContainers": [{"name": "init", "securityContext": {"privileged": True}}]}},
-            "serving.podTemplate.spec.initContainers: 'init' asks for privileges",
+            "serving.podTemplate.spec.initContainers: 'init' asks for privileged",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from luntra_operator.rollout.observed import Observed, Route
 from luntra_operator.traffic import httproute
 from luntra_operator.workloads.naming import check_name, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
+from luntra_operator.workloads.serving import refusal
 
 from . import readers
 
@@ -103,7 +104,6 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     return Observed(
         name=name,
         generation=owner["metadata"]["generation"],
-        created=readers.timestamp(owner["metadata"]["creationTimestamp"]),
         workloads=readers.workloads(
             names, children.deployments, children.services, children.config_maps, children.pods, children.slices
         ),
@@ -115,6 +115,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,
         service_owned=main is None or owned_by(owner, main),
         checks=readers.check_runs(children.jobs, children.pods, jobs),
+        refusal=refusal(spec),
         retry=owner["metadata"].get("annotations", {}).get(ANNOTATION_RETRY),
         highest_ordinal=max(map(ordinal, names), default=0),
     )

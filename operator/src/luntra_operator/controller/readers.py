@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -186,8 +185,3 @@ def _report(pod: Object) -> CheckReport | None:
 def _last_words(pods: list[Object]) -> str:
     words = [ended.get("message") or "" for pod in sorted(pods, key=_created) for ended in _terminations(pod)]
     return words[-1].strip()[-500:] if words else ""
-
-
-def timestamp(text: str) -> datetime:
-    """A Kubernetes timestamp as an aware datetime."""
-    return datetime.fromisoformat(text).astimezone(UTC)

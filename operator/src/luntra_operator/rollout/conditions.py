@@ -27,14 +27,14 @@ class _State:
 def conditions(turn: Turn, waiting: Problem | None) -> list[ConditionStatus]:
     """All four conditions for the turn's status; times are kept where nothing changed."""
     state = _state(turn, waiting)
-    serving = turn.stable is not None and turn.stable.endpoints > 0
     stable = turn.status.stable
-    available = f"{stable.version} serves" if serving and stable else "no version has a ready endpoint"
+    serving = Reason.SERVING if turn.stable_serves else Reason.NOT_SERVING
+    available = f"{stable.version} serves" if turn.stable_serves and stable else "no version has a ready endpoint"
     return [
         _condition(turn, Condition.READY, state.ready, state.reason, state.message),
         _condition(turn, Condition.RECONCILING, state.moving, state.reason, state.message),
         _condition(turn, Condition.STALLED, state.stalled, state.reason, state.message),
-        _condition(turn, Condition.AVAILABLE, serving, Reason.SERVING if serving else Reason.NOT_SERVING, available),
+        _condition(turn, Condition.AVAILABLE, turn.stable_serves, serving, available),
     ]
 
 

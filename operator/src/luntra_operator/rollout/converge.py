@@ -87,7 +87,7 @@ def _checks(turn: Turn) -> list[Action]:
         return []
     workload = status.candidate.workload
     # A stable version that cannot answer is no measure: only the absolute bounds hold then, so that it never blocks a fix.
-    stable = turn.stable.name if turn.stable and turn.stable.endpoints else None
+    stable = turn.stable.name if turn.stable and turn.stable_serves else None
     declared = declared_checks(turn)
     waiting = [entry.name for entry in status.checks if entry.verdict is None and entry.name in declared]
     return [RunCheck(name, workload, stable) for name in waiting if (name, workload) not in turn.seen.checks]

@@ -5,7 +5,6 @@ The engine never sees a Kubernetes object. Everything it may base a decision on 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from luntra_operator.api.status import Verdict, VersionStatus
 from luntra_operator.api.vocabulary import Reason
@@ -82,13 +81,12 @@ class Observed:
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
     `frame` is what today's spec says of the route; `service` is the workload that the Service <name>
-    selects; `answers` counts by revision what the data
-    plane answered just now, None where it was not or could not be asked.
+    selects; `answers` counts by revision what the data plane answered just now, None where it was not or
+    could not be asked; `refusal` says why no workload of today's spec can be rendered.
     """
 
     name: str
     generation: int
-    created: datetime
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     versions: Mapping[str, VersionStatus] = field(default_factory=dict)
     revisions: frozenset[str] = frozenset()
@@ -100,6 +98,7 @@ class Observed:
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)
     answers: Mapping[str, int] | None = None
     retry: str | None = None
+    refusal: str | None = None
     highest_ordinal: int = 0
 
     def workload(self, name: str) -> Workload:

@@ -1,7 +1,7 @@
 """Before traffic: wait for the candidate's pods, then run its checks one after the other."""
 
 from luntra_operator.api.status import CheckStatus
-from luntra_operator.api.vocabulary import Phase, Reason
+from luntra_operator.api.vocabulary import Condition, Phase, Reason
 
 from .actions import Event
 from .evidence import death, obstacle, restarts
@@ -29,6 +29,10 @@ def await_ready(turn: Turn) -> Decision:
     if problem is None:
         return _ready(turn)
     waited, deadline = turn.since(turn.status.phase_started_at), turn.spec.ready_deadline
+    refused = _refused_write(turn)
+    if refused is not None and (waited < deadline or not turn.status.stable):
+        return Decision(turn.status, waiting=refused, wake=5)  # it is tried all the time: quotas and permissions change
+    problem = refused or problem
     if turn.status.stable and problem.permanent:
         return withdraw(turn, problem.reason, problem.message)
     if waited < deadline:
@@ -38,6 +42,17 @@ def await_ready(turn: Turn) -> Decision:
         reason = Reason.DEADLINE_EXCEEDED if problem.reason is Reason.PODS_NOT_READY else problem.reason
         return withdraw(turn, reason, late)
     return Decision(turn.status, waiting=Problem(problem.reason, late, permanent=True))
+
+
+def _refused_write(turn: Turn) -> Problem | None:
+    """Why the API server refused an object of the candidate, as an earlier turn had to say in the conditions."""
+    if turn.candidate_workload.complete:
+        return None
+    refusals = {str(reason): reason for reason in (Reason.QUOTA_EXCEEDED, Reason.INVALID_SPEC)}
+    told = next((one for one in turn.status.conditions if one.type == Condition.READY), None)
+    if told is None or told.reason not in refusals or told.observed_generation != turn.seen.generation:
+        return None
+    return Problem(refusals[told.reason], told.message, permanent=True)
 
 
 def _ready(turn: Turn) -> Decision:

@@ -3,11 +3,15 @@
 A weight is *settled* when the route carries it, the gateway's controller has accepted exactly that
 generation, and answers through the gateway agree. Where the gateway cannot be asked, a delay stands
 in for the answers, and the status says so.
+
+A backend is *introduced* before it gets traffic: named at weight 0 until the data plane had time to learn
+of it, because a proxy may hear of a route before it hears of the backend that the route names.
 """
 
 from collections.abc import Mapping
 
 from luntra_operator.api.status import TrafficStatus, VersionStatus
+from luntra_operator.api.vocabulary import Phase
 
 from .turn import Timers, Turn
 
@@ -15,8 +19,8 @@ from .turn import Timers, Turn
 def target_weights(turn: Turn) -> dict[str, int] | None:
     """Percent by workload that the route should carry; None while nothing may be routed yet.
 
-    A version at 0 stays named only while it is named already and has ready pods, so that its requests
-    in flight can end; one without a ready pod is never named.
+    A version at 0 is named while it has ready pods and its first traffic or the end of its last requests
+    is near; one without a ready pod is never named.
     """
     status, traffic = turn.status, turn.status.traffic
     if traffic is None:
@@ -25,13 +29,20 @@ def target_weights(turn: Turn) -> dict[str, int] | None:
     weights = {traffic.workload: traffic.desired}
     if other is not None:
         weights = {other.workload: 100 - traffic.desired, **weights}
-    named = turn.seen.route.weights if turn.seen.route else {}
-    kept = {name: weight for name, weight in weights.items() if weight or _may_end(turn, name, named)}
+    kept = {name: weight for name, weight in weights.items() if weight or _named_at_zero(turn, name)}
     return kept if any(kept.values()) and (status.stable or traffic.desired) else None
 
 
-def _may_end(turn: Turn, name: str, named: Mapping[str, int]) -> bool:
-    return name in named and turn.seen.workload(name).endpoints > 0
+def _named_at_zero(turn: Turn, name: str) -> bool:
+    named = turn.seen.route is not None and name in turn.seen.route.weights
+    expected = named or turn.status.phase in (Phase.SHIFTING, Phase.SOAKING)
+    return expected and turn.seen.workload(name).endpoints > 0
+
+
+def introducing(turn: Turn) -> bool:
+    """Whether the route names the candidate, or is to name it, before its first traffic."""
+    status = turn.status
+    return status.phase is Phase.SHIFTING and status.step is None and turn.spec.gateway is not None
 
 
 def _other(turn: Turn) -> VersionStatus | None:
@@ -96,7 +107,7 @@ def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
         return (100 if turn.seen.service == traffic.workload else 0) if turn.seen.service else None
     if turn.seen.route is None:
         return None
-    return turn.seen.route.weights.get(traffic.workload, 0)
+    return turn.seen.route.weights.get(traffic.workload, None if introducing(turn) else 0)
 
 
 def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
@@ -104,8 +115,10 @@ def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
     if turn.spec.gateway is not None:
         if route is None or not route.current or route.weights != target_weights(turn):
             return None
-        if answers is not None:
-            return "Probe" if _agrees(turn, traffic, answers) else None
+        if answers is not None and not _agrees(turn, traffic, answers):
+            return None
+        if answers is not None and not introducing(turn):  # no answer can tell that a backend without traffic is known
+            return "Probe"
     return "Delay" if turn.since(traffic.settling_since) >= timers.settle_fallback else None
 
 

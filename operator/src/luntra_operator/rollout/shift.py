@@ -11,7 +11,7 @@ from .actions import Event
 from .evidence import death, obstacle
 from .history import recorded
 from .observed import Problem
-from .settle import taken_back
+from .settle import introducing, taken_back
 from .start import begin, return_to_previous
 from .turn import Decision, Timers, Turn
 from .withdraw import give_back, withdraw
@@ -31,14 +31,16 @@ def hold(steps: list[Step], weight: int) -> float:
 
 
 def first_step(turn: Turn, **changes: Any) -> Decision:
-    """Enter Shifting at the first weight; without a stable version or a gateway, at 100."""
+    """Enter Shifting by introducing the candidate to the gateway; without a stable version or a gateway, at 100."""
     if turn.spec.gateway is not None and not turn.seen.route_api:
         message = "the cluster has no HTTPRoute kind; install the Gateway API CRDs (gateway-api.sigs.k8s.io), then this continues by itself"
         return Decision(
             turn.update(**changes), waiting=Problem(Reason.GATEWAY_API_MISSING, message, permanent=True), wake=10
         )
-    whole = turn.status.stable is None or turn.spec.gateway is None
-    return _step(turn, 100 if whole else next_weight(turn.spec.steps, 0), **changes)
+    if turn.status.stable is None or turn.spec.gateway is None:
+        return _step(turn, 100, **changes)
+    traffic = TrafficStatus(workload=turn.candidate.workload, desired=0, decided_at=turn.now)
+    return Decision(turn.update(Phase.SHIFTING, step=None, traffic=traffic, **changes))
 
 
 def _step(turn: Turn, weight: int, **changes: Any) -> Decision:
@@ -56,15 +58,19 @@ def _step(turn: Turn, weight: int, **changes: Any) -> Decision:
 def shift(turn: Turn) -> Decision:
     """Shifting: a step's clock runs from when the data plane follows; then the next weight, or promotion."""
     status, step, traffic = turn.status, turn.status.step, turn.status.traffic
-    if step is None or traffic is None:
+    if traffic is None:
         return first_step(turn)
     dead = taken_back(turn, turn.candidate) or death(turn.candidate_workload, status.restarts)
     if dead and status.stable:
         return _dead(turn, dead)
-    if turn.spec.gateway is None and step.weight < 100:
+    if turn.spec.gateway is None and traffic.desired < 100:
         return _step(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
+    if step is None and not turn.stable_serves:
+        return _step(turn, next_weight(turn.spec.steps, 0))  # nobody would lose an answer
     if traffic.observed != traffic.desired:
         return _unsettled(turn, traffic)
+    if step is None:
+        return _step(turn, next_weight(turn.spec.steps, 0))
     if step.started_at is None:
         return Decision(turn.update(step=step.model_copy(update={"started_at": turn.now})))
     remaining = hold(turn.spec.steps, step.weight) - turn.since(step.started_at)
@@ -81,8 +87,7 @@ def shift(turn: Turn) -> Decision:
 
 
 def _dead(turn: Turn, dead: str) -> Decision:
-    stable = turn.stable
-    if stable is not None and stable.endpoints == 0 and turn.candidate_workload.endpoints > 0:
+    if not turn.stable_serves and turn.candidate_workload.endpoints > 0:
         message = f"{dead}; it keeps its traffic only because no pod of the stable version is ready"
         return Decision(turn.status, waiting=Problem(Reason.CANDIDATE_DIED, message), wake=1)
     return withdraw(turn, Reason.CANDIDATE_DIED, dead)
@@ -92,9 +97,8 @@ def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
     # Not from the decision: a weight may be changed by somebody else and restored late in a long hold.
     waited, deadline = turn.since(traffic.settling_since or traffic.decided_at), turn.spec.step_deadline
     told = turn.seen.route.message if turn.seen.route else ""
-    message = (
-        f"the gateway does not follow {traffic.desired} % for {turn.candidate.version} yet{': ' + told if told else ''}"
-    )
+    short = "know" if introducing(turn) else f"follow {traffic.desired} % for"
+    message = f"the gateway does not {short} {turn.candidate.version} yet{': ' + told if told else ''}"
     if waited >= deadline and turn.status.stable:
         return withdraw(turn, Reason.STEP_DEADLINE_EXCEEDED, f"{message}; given up after {deadline:g} s")
     late = waited >= deadline

@@ -29,6 +29,8 @@ def at_rest(turn: Turn) -> Decision:
 def begin(turn: Turn) -> Decision:
     """Number a new attempt and a new workload, and start preparing it."""
     status, model = turn.status, turn.spec.model
+    if turn.seen.refusal is not None:
+        return Decision(status, waiting=Problem(Reason.INVALID_SPEC, turn.seen.refusal, permanent=True))
     ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
     candidate = VersionStatus(
         revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"

@@ -32,6 +32,11 @@ class Turn:
         return self.seen.workload(self.status.stable.workload) if self.status.stable else None
 
     @property
+    def stable_serves(self) -> bool:
+        """Whether a pod of the stable version can answer."""
+        return self.stable is not None and self.stable.endpoints > 0
+
+    @property
     def candidate(self) -> VersionStatus:
         """The version under rollout; only asked for where there is one."""
         if self.status.candidate is None:

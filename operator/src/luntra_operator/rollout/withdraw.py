@@ -14,8 +14,9 @@ from .turn import Decision, Timers, Turn
 def withdraw(turn: Turn, reason: Reason, message: str, *, rejected: bool = True, **changes: Any) -> Decision:
     """Take the candidate back; `rejected` refuses its revision until the spec names another one."""
     traffic, candidate = turn.status.traffic, turn.candidate
-    if traffic is not None and traffic.desired != 0 and turn.status.stable is not None:
-        changes["traffic"] = TrafficStatus(workload=candidate.workload, desired=0, decided_at=turn.now)
+    if traffic is not None and turn.status.stable is not None:
+        away = TrafficStatus(workload=candidate.workload, desired=0, decided_at=turn.now)
+        changes["traffic"] = away if traffic.desired else None  # without traffic there is nothing to wait for
     status = turn.update(
         Phase.ROLLING_BACK, withdrawal=Withdrawal(reason=str(reason), message=message, rejected=rejected), **changes
     )
@@ -60,8 +61,7 @@ def roll_back(turn: Turn, timers: Timers) -> Decision:
         raise LookupError("RollingBack without a withdrawal in status")
     reachable = turn.spec.gateway is None or turn.seen.route_api
     # While no stable pod is ready, the traffic stays where it is; a fix must not wait for a broken stable version.
-    served = turn.stable is not None and turn.stable.endpoints > 0
-    if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable and served:
+    if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable and turn.stable_serves:
         waiting = Problem(Reason.ROLLING_BACK, "waiting for the gateway to follow weight 0")
         return Decision(status, waiting=waiting, wake=timers.settle_poll)
     named = turn.seen.route is not None and turn.candidate.workload in turn.seen.route.weights

@@ -101,10 +101,31 @@ def _refuse_host_access(spec: dict[str, Any]) -> None:
             raise TemplateError(
                 f"serving.podTemplate.spec.volumes: {volume['name']!r} is a hostPath, which is refused; use a PVC or an image volume"
             )
+        sources = (volume.get("projected") or {}).get("sources", [])
+        if any("serviceAccountToken" in source for source in sources):
+            raise TemplateError(
+                f"serving.podTemplate.spec.volumes: {volume['name']!r} holds a token, which is refused: pods run without one"
+            )
+    _refuse_privileges(spec.get("securityContext") or {}, "securityContext")
     for group in ("containers", "initContainers"):
         for container in spec.get(group, []):
-            context = container.get("securityContext", {})
-            if context.get("privileged") or context.get("allowPrivilegeEscalation"):
-                raise TemplateError(
-                    f"serving.podTemplate.spec.{group}: {container['name']!r} asks for privileges, which is refused"
-                )
+            _refuse_privileges(container.get("securityContext") or {}, f"{group}: {container['name']!r}")
+
+
+def _refuse_privileges(context: dict[str, Any], where: str) -> None:
+    """What the `restricted` Pod Security Standard forbids in a security context."""
+    seccomp = (context.get("seccompProfile") or {}).get("type")
+    refused = {
+        "privileged": context.get("privileged"),
+        "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation"),
+        "capabilities.add": (context.get("capabilities") or {}).get("add"),
+        "runAsUser 0": context.get("runAsUser") == 0,
+        "runAsNonRoot false": context.get("runAsNonRoot") is False,
+        "seccompProfile Unconfined": seccomp == "Unconfined",
+        "procMount": context.get("procMount"),
+    }
+    for field, asked in refused.items():
+        if asked:
+            raise TemplateError(
+                f"serving.podTemplate.spec.{where} asks for {field}, which is refused; a model server needs no privileges"
+            )

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from luntra_operator.api.quantities import seconds
-from luntra_operator.api.spec import ServerRuntime
+from luntra_operator.api.spec import ModelDeploymentSpec, ServerRuntime, Serving
 from luntra_operator.api.vocabulary import (
     LABEL_REVISION,
     LABEL_ROLE,
@@ -18,7 +18,7 @@ from luntra_operator.api.vocabulary import (
     ROLE_SERVING,
 )
 
-from .merge import checked_template
+from .merge import TemplateError, checked_template
 from .naming import labels, metadata
 from .revision import Revision
 from .trust import trust
@@ -98,6 +98,17 @@ def deployment(owner: dict[str, Any], workload: str, revision: Revision, replica
             "template": checked_template(_template(name, workload, revision, runtime), revision.serving.pod_template),
         },
     }
+
+
+def refusal(spec: ModelDeploymentSpec) -> str | None:
+    """Why no workload of today's spec can be rendered, None where one can."""
+    serving = spec.serving or Serving()
+    revision = Revision(hash="", model=spec.model, serving=serving, image="")
+    try:
+        checked_template(_template("", "", revision, serving.runtime or ServerRuntime()), serving.pod_template)
+    except TemplateError as error:
+        return f"spec.{error}"
+    return None
 
 
 def _template(name: str, workload: str, revision: Revision, runtime: ServerRuntime) -> dict[str, Any]:
