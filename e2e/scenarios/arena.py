@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from e2e.demo.models import Models
 from e2e.demo.records import Answer, read_answers
 from e2e.installation import PROBE_URL, Installation
@@ -156,13 +158,21 @@ class Arena:
         """The pods of a workload."""
         return await self.kube.list(kinds.POD, self.namespace, f"luntra.io/workload={workload}")
 
+    async def counted(self) -> dict[str, float]:
+        """Requests by version that Prometheus has counted in this namespace."""
+        query = f'sum by (version) (luntra_inference_requests_total{{namespace="{self.namespace}"}})'
+        url = f"http://127.0.0.1:{self._installation.cluster.prometheus_port}/api/v1/query"
+        async with aiohttp.ClientSession() as session, session.get(url, params={"query": query}) as answer:
+            found = (await answer.json())["data"]["result"]
+        return {one["metric"]["version"]: float(one["value"][1]) for one in found}
+
     @asynccontextmanager
-    async def load(self, rate: float = 40.0) -> AsyncIterator[Load]:
-        """Keep asking through the gateway for as long as the context lasts."""
+    async def load(self, rate: float = 40.0, limit: float = 300.0) -> AsyncIterator[Load]:
+        """Keep asking through the gateway for as long as the context lasts, but at most `limit` seconds."""
         out = self._scratch / f"answers-{time.monotonic_ns()}.jsonl"
         url = f"http://127.0.0.1:{self._installation.cluster.gateway_port}"
         command = [sys.executable, "-m", "e2e.demo.client", f"--url={url}", f"--model={NAME}", f"--host={self.host}"]
-        command += [f"--rows={self._models.evaluation}", f"--rate={rate}", "--limit=300", f"--out={out}"]
+        command += [f"--rows={self._models.evaluation}", f"--rate={rate}", f"--limit={limit:g}", f"--out={out}"]
         client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
         load = Load(out)
         try:

@@ -25,7 +25,11 @@ async def test_r1_happy_path_loses_no_request(arena: Arena) -> None:
         await arena.apply("v2")
         await arena.until_phase("Stable", "v2")
         await arena.until_gone(V1)
-        await asyncio.sleep(1)
+
+        async def measured() -> bool:
+            return (await arena.counted()).get("v2", 0) > 100
+
+        await arena.until(measured)
     assert load.errors == []
     assert weights.shares(V2) == [0, 10, 50, 100]
     moments = [at for at, seen in zip(weights.at, weights.seen, strict=True) if seen.get(V2) in (10, 50, 100)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.box import ROUNDED, SIMPLE_HEAD
+from rich.box import ROUNDED
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -55,7 +55,7 @@ def rollout(view: View) -> RenderableType:
 
 def listing(views: Sequence[View], *, with_namespace: bool) -> RenderableType:
     """Draw many ModelDeployments, a line each."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in (*(("NAMESPACE",) if with_namespace else ()), "NAME", "PHASE", "STABLE", "CANDIDATE"):
         table.add_column(column, no_wrap=True)
     table.add_column("TRAFFIC", justify="right", no_wrap=True)
@@ -71,7 +71,11 @@ def listing(views: Sequence[View], *, with_namespace: bool) -> RenderableType:
             Text(candidate.version if candidate else "–", CANDIDATE if candidate else _QUIET),
             Text(f"{view.traffic.best_known} %" if view.traffic and candidate else "–"),
             _ready(stable) if stable else Text("–"),
-            Text(next((one.message for one in view.conditions if one.type == "Ready"), "")),
+            Text(
+                next((one.message for one in view.conditions if one.type == "Ready"), ""),
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
         )
     return table
 
@@ -166,7 +170,7 @@ def _versions(versions: Sequence[Version]) -> RenderableType:
             Text(version.role, _ROLES[version.role]),
             Text(version.version, "bold"),
             Text(version.workload),
-            _ready(version),
+            _ready(version).append(" ready"),
             Text(f"revision {version.revision}", _QUIET),
         )
     return table
@@ -175,7 +179,7 @@ def _versions(versions: Sequence[Version]) -> RenderableType:
 def _ready(version: Version) -> Text:
     wanted = max(version.wanted, version.ready) if version.role == "previous" else version.wanted
     style = _GOOD if version.ready >= wanted else _BUSY if version.ready else _BAD
-    return Text(f"{version.ready}/{wanted} ready", style)
+    return Text(f"{version.ready}/{wanted}", style)
 
 
 def _checks(checks: Sequence[Check]) -> RenderableType:
