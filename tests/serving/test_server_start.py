@@ -59,6 +59,8 @@ class TestStart:
             "state": "Ready",
             "reason": None,
             "message": None,
+            "stage": None,
+            "inFlight": 0,
             "loadSeconds": None,
         }
         assert (cache / "bundles" / points.digest.removeprefix("sha256:") / "model.onnx").is_file()
@@ -67,15 +69,20 @@ class TestStart:
         assert points_server.address.startswith("127.0.0.1:")
         assert points_server.management.startswith("127.0.0.1:")
 
-    def test_a_candidate_in_the_document_is_logged_and_not_served(
+    def test_a_candidate_that_cannot_be_loaded_does_not_keep_the_stable_version_from_starting(
         self, points: Bundle, document: Document, tmp_path: Path
     ) -> None:
         path = document(points)
-        path.write_text(json.dumps({**json.loads(path.read_text()), "candidate": {"version": "v2", "weight": 5}}))
+        candidate = {"version": "v2", "weight": 5, "uri": points.folder.as_uri(), "digest": "sha256:" + "0" * 64}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "candidate": candidate}))
         with ServerProcess("--document", path, "--cache-dir", tmp_path / "cache") as server:
             server.wait_ready()
-            assert any(entry.get("candidate") == "v2" and entry["level"] == "warning" for entry in server.logs)
-            assert [version["version"] for version in server.state("points")["versions"]] == ["v1"]
+            until(lambda: server.state("points")["versions"][-1]["state"] == "Failed", "the candidate's failure")
+            assert [(one["version"], one["reason"]) for one in server.state("points")["versions"]] == [
+                ("v1", None),
+                ("v2", "DigestMismatch"),
+            ]
+            assert get(server.address, "/v2/health/ready").status == 200
 
     def test_while_the_source_is_away_the_server_lives_is_not_ready_and_recovers_when_it_returns(
         self, points: Bundle, document: Document, tmp_path: Path

@@ -12,16 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luntra_serving.durations import format_duration, parse_duration
-from luntra_serving.errors import PermanentLoadError, Reason, TransientLoadError
+from luntra_serving.errors import PermanentLoadError, Reason
 from luntra_serving.server.cores import usable_cores
-from luntra_serving.server.document import Document, Target
-from luntra_serving.server.loading import Loading
+from luntra_serving.server.desired import identity_of
+from luntra_serving.server.document import Target
+from luntra_serving.server.loading import TargetLoader
 from luntra_serving.server.settings import Settings
 from luntra_serving.server.termination import write_termination
-from luntra_serving.swap.route import RouteSlot
-from luntra_serving.swap.versions import State, VersionBoard
+from luntra_serving.swap.budget import Budget, Size
+from luntra_serving.swap.events import EventLog
+from luntra_serving.swap.loading import LoadFailedError
+from luntra_serving.swap.reclaimer import Reclaimer
+from luntra_serving.swap.states import State, VersionStatus
+from luntra_serving.swap.swapper import Swapper
 from luntra_serving.telemetry.logs import _JsonFormatter
-from luntra_serving.telemetry.metrics import ServingMetrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,34 +105,42 @@ def test_a_json_log_line_carries_its_fields_and_the_exception() -> None:
 
 
 class TestRetries:
-    def loading(self, bundle: Bundle, tmp_path: Path, uri: str, waits: list[float]) -> Loading:
+    def load(self, bundle: Bundle, tmp_path: Path, uri: str, waits: list[float]) -> VersionStatus:
         target = Target(version="v1", uri=uri, digest=bundle.digest)
-        document = Document(generation=1, model="points", stable=target)
         settings = Settings(document=tmp_path / "d", cache_dir=tmp_path / "cache")
-        slot: RouteSlot[ReadyModel] = RouteSlot()
-        return Loading(settings, document, 1, VersionBoard(), slot, ServingMetrics(), waits.append)
+        reclaimer = Reclaimer()
+        swapper: Swapper[ReadyModel] = Swapper(
+            "points",
+            close=lambda model: model.loaded.close(),
+            reclaimer=reclaimer,
+            budget=Budget(Size(host=1 << 30)),
+            events=EventLog(),
+        )
+        identity = identity_of(target)
+        load = swapper.load(identity, TargetLoader(settings, target, 1, waits.append))
+        self.problem = load.outcome.exception(60)
+        reclaimer.stop()
+        return swapper.statuses()[identity]
 
     def test_a_source_that_stays_away_is_asked_for_about_25_seconds(self, points: Bundle, tmp_path: Path) -> None:
         waits: list[float] = []
-        loading = self.loading(points, tmp_path, (tmp_path / "none").as_uri(), waits)
-        failure = loading.run()
-        assert isinstance(failure, TransientLoadError)
+        status = self.load(points, tmp_path, (tmp_path / "none").as_uri(), waits)
+        assert isinstance(self.problem, LoadFailedError)
+        assert not self.problem.permanent
         assert 20 <= sum(waits) <= 30
         assert waits == sorted(waits)
-        assert loading.board.read()["v1"].state is State.FAILED
-        assert loading.slot.current.stable is None
+        assert (status.state, status.reason) == (State.FAILED, "SourceUnavailable")
 
     def test_a_permanent_failure_is_not_retried(self, points: Bundle, tmp_path: Path) -> None:
         waits: list[float] = []
         (points.folder / "model.yaml").write_text("changed")
-        failure = self.loading(points, tmp_path, points.folder.as_uri(), waits).run()
-        assert isinstance(failure, PermanentLoadError)
+        self.load(points, tmp_path, points.folder.as_uri(), waits)
+        assert isinstance(self.problem, LoadFailedError)
+        assert self.problem.permanent
         assert waits == []
 
-    def test_a_load_that_works_is_published_with_its_stages(self, points: Bundle, tmp_path: Path) -> None:
-        loading = self.loading(points, tmp_path, points.folder.as_uri(), [])
-        assert loading.run() is None
-        served = loading.slot.current.stable
-        assert served is not None
-        assert (served.version, served.digest) == ("v1", points.digest)
-        assert set(loading.board.read()["v1"].stages) == {"fetch", "load", "self-test"}
+    def test_a_load_that_works_is_ready_with_its_stages(self, points: Bundle, tmp_path: Path) -> None:
+        status = self.load(points, tmp_path, points.folder.as_uri(), [])
+        assert self.problem is None
+        assert (status.state, status.identity.digest) == (State.READY, points.digest)
+        assert set(status.stages) == {"fetch", "load", "self-test"}

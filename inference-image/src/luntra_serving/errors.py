@@ -38,6 +38,8 @@ class LuntraError(Exception):
 class LoadError(LuntraError):
     """A version cannot be served, for `reason`."""
 
+    permanent = False
+
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -49,6 +51,8 @@ class LoadError(LuntraError):
 
 class PermanentLoadError(LoadError):
     """Loading the same version again would fail in the same way."""
+
+    permanent = True
 
 
 class TransientLoadError(LoadError):

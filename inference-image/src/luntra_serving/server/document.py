@@ -30,15 +30,22 @@ class Target(BaseModel):
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
+class Candidate(Target):
+    """A second version for `weight` percent of the requests, in the pods that are named (all of them if none is)."""
+
+    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    pods: tuple[str, ...] | None = None
+
+
 class Document(BaseModel):
-    """The desired state of one pod. `candidate` and `session` are reserved: read, and not acted on yet."""
+    """The desired state of one pod. `session` is reserved: read, and not acted on yet."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     generation: Annotated[int, Field(ge=0)]
     model: Name
     stable: Target
-    candidate: dict[str, Any] | None = None
+    candidate: Candidate | None = None
     session: dict[str, Any] | None = None
 
 

@@ -1,112 +1,73 @@
-"""Bring the document's stable version to the point of answering: fetch, verify, load, self-test, publish.
+"""What the swapper calls to bring a target into memory: fetch, verify, load, self-test.
 
-Runs on a thread of its own and may block. Transient failures are tried again after each of the given waits;
-permanent ones end the attempt at once. It decides nothing about the process: the caller exits, or does not.
+Runs on a thread of its own and may block. Transient failures are tried again after each of the given waits; permanent
+ones end the load at once. What comes of it, the swapper's ledger says.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luntra_serving.artifacts.cache import BundleCache
-from luntra_serving.artifacts.source import Source, without_password
+from luntra_serving.artifacts.source import Source
 from luntra_serving.backends.registry import load_model
 from luntra_serving.bundle.samples import read_samples
 from luntra_serving.bundle.verify import Bundle, verify_folder
-from luntra_serving.errors import LoadError, PermanentLoadError, TransientLoadError
+from luntra_serving.errors import TransientLoadError
 from luntra_serving.server.document import Document, Target
 from luntra_serving.server.model import ReadyModel
-from luntra_serving.swap.route import RouteSlot, Served
-from luntra_serving.swap.versions import State, VersionBoard, VersionStatus
+from luntra_serving.swap.budget import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from luntra_serving.server.settings import Settings
-    from luntra_serving.telemetry.metrics import ServingMetrics
+    from luntra_serving.swap.loading import Steps
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """What loading needs and what it writes to."""
+class TargetLoader:
+    """Loads one target; a `swap.loading.Loader` of ready models. `threads` is the cores for one inference."""
 
     settings: Settings
-    document: Document
+    target: Target
     threads: int
-    board: VersionBoard
-    slot: RouteSlot[ReadyModel]
-    metrics: ServingMetrics
     sleep: Callable[[float], object] = time.sleep
 
-    def run(self) -> LoadError | None:
-        """Load and publish the stable version; return why that was not possible, or None."""
-        target = self.document.stable
-        self.board.put(VersionStatus(target.version, target.digest, without_password(target.uri), target.revision))
-        if self.document.candidate is not None:
-            _log.warning(
-                "the document names a candidate, which this server does not serve; it serves the stable version",
-                extra={"candidate": self.document.candidate.get("version"), "fix": "use an image with hot swap"},
-            )
-        try:
-            served = self._with_retries(target)
-        except LoadError as error:
-            self.board.move(target.version, State.FAILED, reason=error.reason, message=error.message)
-            return error
-        self.slot.publish(served)
-        self.board.move(target.version, State.READY)
-        _log.info(
-            "version is ready",
-            extra={
-                "model": self.document.model,
-                "version": target.version,
-                "digest": target.digest,
-                "seconds": dict(self.board.read()[target.version].stages),
-            },
-        )
-        return None
-
-    def _with_retries(self, target: Target) -> Served[ReadyModel]:
+    def __call__(self, steps: Steps) -> tuple[ReadyModel, Size]:
+        """Return the model and its size: the bytes of its files, for want of a better measure."""
         for delay in self.settings.retry_delays:
             try:
-                return self._attempt(target)
+                return self._attempt(steps)
             except TransientLoadError as error:
                 extra = {"reason": error.reason, "why": error.message, "again_in_seconds": delay}
                 _log.warning("version cannot be loaded yet", extra=extra)
-                self.board.move(target.version, State.LOADING, reason=error.reason, message=error.message)
+                steps.delayed(error.reason, error.message)
                 self.sleep(delay)
-        return self._attempt(target)
+        return self._attempt(steps)
 
-    def _attempt(self, target: Target) -> Served[ReadyModel]:
-        with self._stage(target, "fetch"):
-            bundle = self._obtain(target)
-        with self._stage(target, "load"):
+    def _attempt(self, steps: Steps) -> tuple[ReadyModel, Size]:
+        with steps("fetch"):
+            bundle = self._obtain()
+        with steps("load"):
             model = ReadyModel(bundle.manifest, load_model(bundle, threads=self.threads))
         try:
-            with self._stage(target, "self-test"):
+            with steps("self-test"):
                 model.self_test(read_samples(bundle.samples, bundle.manifest.interface))
-        except PermanentLoadError:
+        except BaseException:
             model.loaded.close()
             raise
-        return Served(target.version, target.digest, model, target.revision)
+        return model, Size(host=sum(entry.size for entry in bundle.manifest.files))
 
-    def _obtain(self, target: Target) -> Bundle:
+    def _obtain(self) -> Bundle:
         if self.settings.bundle is not None:
-            return verify_folder(self.settings.bundle, target.digest)
-        return BundleCache(self.settings.cache_dir).obtain(Source(target.uri), target.digest)
-
-    @contextmanager
-    def _stage(self, target: Target, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        seconds = round(time.monotonic() - start, 4)
-        self.board.stage(target.version, name, seconds)
-        self.metrics.loaded(self.document.model, target.version, name, seconds)
+            return verify_folder(self.settings.bundle, self.target.digest)
+        return BundleCache(self.settings.cache_dir).obtain(Source(self.target.uri), self.target.digest)
 
 
 def document_of(folder: Bundle) -> Document:

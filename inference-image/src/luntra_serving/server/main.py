@@ -19,6 +19,7 @@ from luntra_serving.server.document import Document, read_document
 from luntra_serving.server.greeting import greeting
 from luntra_serving.server.loading import document_of
 from luntra_serving.server.process import EXIT_PERMANENT, Listening, listen, run
+from luntra_serving.server.remembered import latest
 from luntra_serving.server.settings import Settings
 from luntra_serving.server.termination import write_termination
 from luntra_serving.telemetry.logs import configure_logs
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luntra_serving.server.model import ReadyModel
-    from luntra_serving.swap.route import Served
 
 # A laptop has no gateway to tell and nobody to hurry for.
 _LAPTOP = {"termination_delay": 0.0, "deadline": 30.0}
@@ -71,6 +71,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
         options.pop(reserved, None)
     if options.get("log_format") is None:
         options["log_format"] = "text" if sys.stderr.isatty() else "json"
+    options["pod"] = os.environ.get("HOSTNAME", "")
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
@@ -78,16 +79,16 @@ def _document(settings: Settings) -> Document:
     if settings.bundle is not None:
         return document_of(verify_folder(settings.bundle))
     assert settings.document is not None, "the parser wants one of both"  # noqa: S101
-    return read_document(settings.document)
+    return latest(read_document(settings.document), settings.cache_dir)
 
 
 def _greeter(settings: Settings, listening: Listening) -> Any:
     http, management = (f"http://{_address(bound.getsockname())}" for bound in (listening.http, listening.management))
     _log.info("listening", extra={"inference": http, "management": management})
 
-    def greet(served: Served[ReadyModel]) -> None:
+    def greet(model: ReadyModel) -> None:
         if settings.bundle is not None:
-            print(greeting(served.model.manifest, http, management), flush=True)
+            print(greeting(model.manifest, http, management), flush=True)
 
     return greet
 

@@ -12,22 +12,27 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from luntra_serving.errors import LoadError, PermanentLoadError, Reason, TransientLoadError
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.cores import usable_cores
 from luntra_serving.server.dataplane import DataPlane, Readiness
-from luntra_serving.server.loading import Loading
-from luntra_serving.server.management import management_app
+from luntra_serving.server.desired import Desired
+from luntra_serving.server.loading import TargetLoader
+from luntra_serving.server.management import Management
+from luntra_serving.server.memory import usable_memory
+from luntra_serving.server.remembered import remember
 from luntra_serving.server.termination import write_termination
-from luntra_serving.swap.route import RouteSlot, Served
-from luntra_serving.swap.versions import VersionBoard
+from luntra_serving.swap.budget import Budget, Size
+from luntra_serving.swap.events import EventLog
+from luntra_serving.swap.loading import LoadFailedError
+from luntra_serving.swap.reclaimer import Reclaimer
+from luntra_serving.swap.swapper import Swapper
 from luntra_serving.telemetry.metrics import ServingMetrics
+from luntra_serving.telemetry.transitions import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -85,7 +90,7 @@ async def run(
     settings: Settings,
     document: Document,
     listening: Listening,
-    on_ready: Callable[[Served[ReadyModel]], None] = lambda _served: None,
+    on_ready: Callable[[ReadyModel], None] = lambda _model: None,
 ) -> int:
     """Serve until told to stop; return the exit code of the process."""
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -94,12 +99,25 @@ async def run(
         loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
 
     cores = settings.threads or usable_cores()
-    metrics, board, readiness = ServingMetrics(), VersionBoard(), Readiness()
-    slot: RouteSlot[ReadyModel] = RouteSlot()
+    metrics, readiness = ServingMetrics(), Readiness()
+    swapper: Swapper[ReadyModel] = Swapper(
+        document.model,
+        close=lambda model: model.loaded.close(),
+        reclaimer=Reclaimer(),
+        budget=Budget(Size(host=usable_memory())),
+        events=EventLog(listener=lambda event: report(event, metrics)),
+    )
+    desired = Desired(
+        document,
+        swapper,
+        loader=lambda target: TargetLoader(settings, target, cores),
+        pod=settings.pod,
+        keep=lambda followed: remember(settings.cache_dir, followed),
+    )
     dataplane = DataPlane(
         model=document.model,
         expected_version=document.stable.version,
-        slot=slot,
+        swapper=swapper,
         admission=Admission(workers=max(2, cores), max_queue=settings.max_queue),
         metrics=metrics,
         readiness=readiness,
@@ -107,17 +125,16 @@ async def run(
         max_body=settings.max_body,
     )
     inference = _server(dataplane, settings.drain_limit)
-    management = _server(management_app(document, board, metrics, readiness), 1.0)
+    management = _server(Management(desired, swapper, metrics, readiness).app(), 1.0)
     servers = [
         asyncio.create_task(inference.serve([listening.http])),
         asyncio.create_task(management.serve([listening.management])),
     ]
-    loading = Loading(settings, document, cores, board, slot, metrics)
-    failure = await _load_or_stop(loading, stop)
+    failure = await _load_or_stop(desired, stop)
     if failure is None and not stop.is_set():
-        served = slot.current.stable
-        assert served is not None, "a load without failure publishes"  # noqa: S101
-        on_ready(served)
+        with swapper.acquire() as model:
+            on_ready(model)
+        del model
         await stop.wait()
     readiness.draining = True
     if failure is None:
@@ -148,38 +165,22 @@ def _server(application: Any, drain_limit: float) -> _Server:
     return _Server(config)
 
 
-async def _load_or_stop(loading: Loading, stop: asyncio.Event) -> LoadError | None:
-    """Load on a thread of its own; return the failure, or None once ready or told to stop."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[LoadError | None] = loop.create_future()
-
-    def finish(result: LoadError | None) -> None:
-        if not done.done():
-            done.set_result(result)
-
-    def load() -> None:
-        try:
-            result = loading.run()
-        except Exception as error:  # noqa: BLE001 - a defect of ours must end the process with words, not leave it loading for ever
-            _log.exception("loading failed in an unexpected way")
-            result = TransientLoadError(Reason.LOAD_FAILED, f"{type(error).__name__}: {error}")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process was told to stop meanwhile
-            loop.call_soon_threadsafe(finish, result)
-
-    threading.Thread(target=load, name="load", daemon=True).start()
+async def _load_or_stop(desired: Desired, stop: asyncio.Event) -> LoadFailedError | None:
+    """Load the first version; return the failure, or None once it is ready or the process is told to stop."""
+    loading = asyncio.wrap_future(desired.start().outcome)
     stopping = asyncio.ensure_future(stop.wait())
-    waiting: set[asyncio.Future[Any]] = {done, stopping}
+    waiting: set[asyncio.Future[Any]] = {loading, stopping}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    return done.result() if done.done() else None
+    failure = loading.exception() if loading.done() else None
+    return failure if isinstance(failure, LoadFailedError) else None
 
 
-def _exit_code(failure: LoadError | None) -> int:
+def _exit_code(failure: LoadFailedError | None) -> int:
     if failure is None:
         _log.info("drained")
         return 0
-    permanent = isinstance(failure, PermanentLoadError)
-    fix = "correct the ModelDeployment or the bundle" if permanent else "check the source and the cache volume"
+    fix = "correct the ModelDeployment or the bundle" if failure.permanent else "check the source and the cache volume"
     _log.error("version cannot be loaded", extra={"reason": failure.reason, "why": failure.message, "fix": fix})
     write_termination(failure)
-    return EXIT_PERMANENT if permanent else EXIT_TRANSIENT
+    return EXIT_PERMANENT if failure.permanent else EXIT_TRANSIENT

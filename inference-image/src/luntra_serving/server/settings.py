@@ -29,5 +29,7 @@ class Settings:
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""
     log_format: LogFormat = "json"
+    pod: str = ""
+    """This pod's name, by which a document names the pods that serve its candidate."""
     retry_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 10.0)
     """Waits before each new attempt after a transient failure to load."""

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from luntra_serving.errors import LoadError
+    from luntra_serving.swap.loading import LoadFailedError
 
 _DEFAULT = "/dev/termination-log"
 _MAX_BYTES = 4096
 
 
-def write_termination(error: LoadError, environment: Mapping[str, str] = os.environ) -> None:
+def write_termination(error: LoadError | LoadFailedError, environment: Mapping[str, str] = os.environ) -> None:
     """Write `Reason: message` to the termination message file, if there is one (LUNTRA_TERMINATION_LOG names another).
 
     The default file is only written where it exists, which is in a pod.

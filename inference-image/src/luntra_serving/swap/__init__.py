@@ -1,5 +1,4 @@
-"""Which version answers: the route, and the state of every version. Standard library only.
+"""Change the model behind an endpoint while requests run. Standard library only; knows nothing of HTTP or of any backend.
 
-First version: one stable route and the states of a version. Promotion, candidates, handles and reclamation come on
-top of the same route.
+`Swapper` is the way in: `load`, `promote`, `split`, `rollback`, `retire` for whoever manages, `acquire` for a request.
 """

@@ -1,50 +1,57 @@
-"""The route: which version answers, as one immutable object that one attribute store publishes.
+"""The route: which versions answer, as one immutable object that one attribute store publishes.
 
-Guarantees: a request that reads `RouteSlot.current` once sees one route to its end, whatever is published meanwhile;
-reading takes no lock and waits for nobody; epochs only grow. Memory safety is the reader's own reference to the route
-it read. Not guaranteed: that two requests which start at the same instant see the same route.
+A request reads the current route once and stays with what it read. The store is one instruction, so a reader sees the
+old route or the new one and never a mix; it takes no lock and waits for nobody. Epochs only grow.
+
+Not guaranteed: that two requests which start at the same instant see the same route.
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+import itertools
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Generic
 
-Model = TypeVar("Model")
+from .version import Model, Version
 
 
-@dataclass(frozen=True, slots=True)
-class Served(Generic[Model]):
-    """A version that is ready to answer, and what answers for it; `revision` is the deployer's name for it, if any."""
+def share(session: str, identity: str) -> float:
+    """A session's place in [0, 100): below the candidate's weight it belongs to the candidate.
 
-    version: str
-    digest: str
-    model: Model
-    revision: str | None = None
+    It depends on the session and the candidate alone, so every pod gives the same answer, and a higher weight only ever
+    moves sessions towards the candidate (consistent assignment by hashing, as in weighted rendezvous).
+    """
+    digest = blake2b(f"{identity}\0{session}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64 * 100
 
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[Model]):
-    """Who answers at one `epoch`; no `stable` version means that nothing is ready yet."""
+    """Who answers at one `epoch`: `candidate` gets `weight` percent of the requests, `stable` the others."""
 
-    epoch: int
-    stable: Served[Model] | None
+    epoch: int = 0
+    stable: Version[Model] | None = None
+    candidate: Version[Model] | None = None
+    weight: int = 0
+    turns: itertools.count[int] = field(default_factory=lambda: itertools.count(1), compare=False, repr=False)
 
+    def pick(self, session: str | None) -> Version[Model] | None:
+        """The version for a request; without a session the candidate's share is spread evenly, not in random clumps.
 
-class RouteSlot(Generic[Model]):
-    """The one place where the current route is read and published."""
+        Of any 100 requests in a row exactly `weight` go to the candidate, as far apart as they can be (the error
+        diffusion of Bresenham's line).
+        """
+        if self.candidate is None:
+            return self.stable
+        if session is not None:
+            identity = self.candidate.identity
+            mine = share(session, identity.revision or identity.digest) < self.weight
+        else:
+            turn = next(self.turns)
+            mine = turn * self.weight // 100 != (turn - 1) * self.weight // 100
+        return self.candidate if mine else self.stable
 
-    __slots__ = ("_lock", "current")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.current: Route[Model] = Route(epoch=0, stable=None)
-        """The route of now. Read it once for each request, and keep what was read."""
-
-    def publish(self, stable: Served[Model]) -> Route[Model]:
-        """Make `stable` answer every request that starts from now on; return the new route."""
-        with self._lock:
-            route = Route(epoch=self.current.epoch + 1, stable=stable)
-            self.current = route
-        return route
+    def names(self, version: Version[Model]) -> bool:
+        """Whether new requests may get this version."""
+        return version is self.stable or version is self.candidate

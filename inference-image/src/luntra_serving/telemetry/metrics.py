@@ -40,6 +40,12 @@ class ServingMetrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self._transitions = Counter(
+            "luntra_model_transitions",
+            "Transitions of versions: Ready, Promoted, Retired, Reclaimed, Failed and the others of /v1/events.",
+            ["model", "transition"],
+            registry=self.registry,
+        )
         self._load_durations = Gauge(
             "luntra_model_load_duration_seconds",
             "Seconds that the latest load took, by stage: fetch, load, self-test.",
@@ -60,6 +66,10 @@ class ServingMetrics:
     def loaded(self, model: str, version: str, stage: str, seconds: float) -> None:
         """Record how long a stage of the load took."""
         self._load_durations.labels(model, version, stage).set(seconds)
+
+    def transition(self, model: str, kind: str) -> None:
+        """Count a transition of a version."""
+        self._transitions.labels(model, kind).inc()
 
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""

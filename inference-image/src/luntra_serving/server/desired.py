@@ -1,0 +1,135 @@
+"""Bring the swapper to what the document says, and keep it there: level-triggered, idempotent, never blocking.
+
+Each document has a generation. A lower one is refused, and so is another document under the same number. Whatever is
+loaded already is used as it is; what the document no longer names is let go, except the version before the stable one,
+which the swapper keeps if memory allows, so that going back needs no load.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from luntra_serving.swap.budget import DoesNotFitError
+from luntra_serving.swap.loading import LoadFailedError
+from luntra_serving.swap.states import State
+from luntra_serving.swap.version import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luntra_serving.server.document import Candidate, Document, Target
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.swap.loading import Load, Loader
+    from luntra_serving.swap.swapper import Swapper
+
+_log = logging.getLogger(__name__)
+
+
+class StaleDocumentError(Exception):
+    """The document is older than the one that is followed, or another one under the same generation."""
+
+
+class Desired:
+    """The document that is followed.
+
+    `loader` makes the swapper's loader for a target, `pod` is this pod's name, `keep` remembers a document for a restart.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        swapper: Swapper[ReadyModel],
+        loader: Callable[[Target], Loader[ReadyModel]],
+        pod: str = "",
+        keep: Callable[[Document], None] = lambda _document: None,
+    ) -> None:
+        self.document = document
+        self._swapper, self._loader, self._pod, self._keep = swapper, loader, pod, keep
+        self._failed: dict[Identity, str] = {}
+        self._lock = threading.RLock()
+
+    def start(self) -> Load[ReadyModel]:
+        """Begin with the stable version of the first document; the process ends if that cannot be loaded."""
+        target = self.document.stable
+        load = self._swapper.load(identity_of(target), self._loader(target))
+        load.outcome.add_done_callback(lambda outcome: self._ended(identity_of(target), outcome.exception()))
+        return load
+
+    def follow(self, document: Document) -> bool:
+        """Follow another document from now on; False if it is the one that is followed. Raises StaleDocumentError."""
+        with self._lock:
+            known = self.document
+            if document == known:
+                return False
+            if document.generation <= known.generation:
+                what = "is older than" if document.generation < known.generation else "differs from"
+                raise StaleDocumentError(
+                    f"generation {document.generation} {what} the document that is followed, which has generation "
+                    f"{known.generation}; read it, and send one with a higher number"
+                )
+            self.document = document
+            self._keep(document)
+            self._failed.clear()
+            self.step()
+        return True
+
+    def problem(self, target: Target) -> str | None:
+        """Why a target of the present document is not served."""
+        return self._failed.get(identity_of(target))
+
+    def step(self) -> None:
+        """Do whatever can be done now; called again when a load ends."""
+        with self._lock:
+            stable, candidate = self.document.stable, self._own_candidate()
+            wanted = [target for target in (stable, candidate) if target is not None]
+            self._let_go({identity_of(target) for target in wanted})
+            loaded = [target for target in wanted if self._loaded(target)]
+            if stable not in loaded:
+                return
+            self._swapper.promote(identity_of(stable), alone=candidate not in loaded)
+            if candidate is not None and candidate in loaded:
+                self._swapper.split(identity_of(candidate), candidate.weight)
+
+    def _own_candidate(self) -> Candidate | None:
+        """The candidate, if this pod is one of those that are to serve it."""
+        candidate = self.document.candidate
+        if candidate is None or identity_of(candidate) == identity_of(self.document.stable):
+            return None
+        return candidate if candidate.pods is None or self._pod in candidate.pods else None
+
+    def _let_go(self, wanted: set[Identity]) -> None:
+        for identity, status in self._swapper.statuses().items():
+            if identity in wanted:
+                continue
+            if status.state is State.LOADING:
+                self._swapper.supersede(identity)
+            elif status.state is State.READY and identity not in self._swapper.needed:
+                self._swapper.retire(identity)
+
+    def _loaded(self, target: Target) -> bool:
+        identity = identity_of(target)
+        if identity in self._failed:
+            return False
+        try:
+            load = self._swapper.load(identity, self._loader(target))
+        except DoesNotFitError as error:
+            self._failed[identity] = f"{error.reason}: {error}"
+            _log.warning("version does not fit", extra={"version": identity.version, "why": str(error)})
+            return False
+        if load.outcome.done():
+            return load.outcome.exception() is None
+        load.outcome.add_done_callback(lambda outcome: self._ended(identity, outcome.exception()))
+        return False
+
+    def _ended(self, identity: Identity, problem: BaseException | None) -> None:
+        with self._lock:
+            if isinstance(problem, LoadFailedError):
+                self._failed[identity] = str(problem)
+            self.step()
+
+
+def identity_of(target: Target) -> Identity:
+    """What the swapper knows a target by."""
+    return Identity(target.version, target.digest, target.revision)

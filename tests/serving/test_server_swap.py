@@ -1,0 +1,221 @@
+"""The document changes while the server answers: what it then serves, refuses, keeps and forgets."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.serving.bundles import points_bundle
+from tests.serving.processes import Reply, ServerProcess, ask, get, post, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from luntra_serving.bundle.verify import Bundle
+
+QUESTION = {"inputs": [{"name": "points", "datatype": "FP32", "shape": [1, 3], "data": [0.0, 1.0, 2.0]}]}
+INFER = "/v2/models/points/infer"
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """v1, v2 and v3 of the points model, and one whose self-test fails."""
+    folder = tmp_path_factory.mktemp("versions")
+    found = {version: points_bundle(folder / version, version=version) for version in ("v1", "v2", "v3")}
+    wrong = np.full((2, 2), 0.5, dtype=np.float32)
+    return {**found, "wrong": points_bundle(folder / "wrong", version="wrong", samples=wrong)}
+
+
+@pytest.fixture
+def server(bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that follows generation 4: v1 is stable."""
+    started = ServerProcess(
+        "--document",
+        document(bundles["v1"]),
+        "--cache-dir",
+        tmp_path / "cache",
+        impatient=True,
+        environment={"HOSTNAME": "pod-1"},
+    )
+    with started as server:
+        yield server.wait_ready()
+
+
+def target(bundle: Bundle, **more: Any) -> dict[str, Any]:
+    return {"version": bundle.manifest.version, "uri": bundle.folder.as_uri(), "digest": bundle.digest, **more}
+
+
+def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: Any) -> Reply:
+    document = {"generation": generation, "model": "points", "stable": stable, **more}
+    return ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
+
+
+def serving(server: ServerProcess) -> str:
+    return post(server.address, INFER, QUESTION).headers["x-model-version"]
+
+
+def state_of(server: ServerProcess, version: str) -> dict[str, Any]:
+    return next((one for one in server.state("points")["versions"] if one["version"] == version), {})
+
+
+def _serves(server: ServerProcess, version: str) -> bool:
+    return serving(server) == version
+
+
+@contextmanager
+def asking(server: ServerProcess) -> Iterator[list[Reply]]:
+    """Requests all the time from two threads; the replies are complete when the context ends."""
+    replies: list[Reply] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            replies.append(post(server.address, INFER, QUESTION))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield replies
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+
+
+def test_model_is_replaced_and_taken_back_without_a_lost_request(
+    server: ServerProcess, bundles: dict[str, Bundle]
+) -> None:
+    with asking(server) as replies:
+        for generation, version in enumerate(("v2", "v3", "v2", "v3", "v1"), start=5):
+            assert put(server, generation, target(bundles[version])).status == 200
+            until(partial(_serves, server, version), version)
+    assert {reply.status for reply in replies} == {200}
+    assert {reply.headers["x-model-version"] for reply in replies} >= {"v2", "v3"}
+    state = server.state("points")
+    assert (state["observedGeneration"], state["stable"], state["epoch"]) == (9, "v1", 6)
+    until(lambda: state_of(server, "v2")["state"] == "Reclaimed", "the version before the last one to go")
+    assert state_of(server, "v3")["state"] == "Ready", "the version before stays for a rollback"
+    events = json.loads(get(server.management, "/v1/events").body)["events"]
+    assert [one["version"] for one in events if one["event"] == "Promoted"] == ["v1", "v2", "v3", "v2", "v3", "v1"]
+    assert server.metric('luntra_model_transitions_total{model="points",transition="Promoted"}') == 6
+
+
+def test_candidate_gets_its_weight_and_goes_when_the_document_says_so(
+    server: ServerProcess, bundles: dict[str, Bundle]
+) -> None:
+    candidate = target(bundles["v2"], weight=25)
+    assert put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), candidate=candidate).status == 200
+    until(lambda: server.state("points")["weight"] == 25, "the candidate's weight")
+    answers = [serving(server) for _ in range(40)]
+    assert answers.count("v2") == 10
+    assert get(server.address, "/v2/models/points/versions/v2").headers["x-model-version"] == "v2"
+    assert put(server, 6, target(bundles["v1"], revision="3f2a9c1d0b")).status == 200
+    until(lambda: state_of(server, "v2")["state"] == "Reclaimed", "the candidate to go")
+    assert {serving(server) for _ in range(20)} == {"v1"}
+    assert get(server.address, "/v2/models/points/versions/v2").status == 404
+
+
+@pytest.mark.parametrize(("pods", "state"), [(["pod-1", "pod-2"], "Ready"), (["pod-2"], None)])
+def test_only_pods_that_are_named_serve_the_candidate(
+    server: ServerProcess, bundles: dict[str, Bundle], pods: list[str], state: str | None
+) -> None:
+    candidate = target(bundles["v2"], weight=100, pods=pods)
+    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), candidate=candidate)
+    if state is None:
+        assert state_of(server, "v2") == {}
+    else:
+        until(lambda: state_of(server, "v2").get("state") == state, state)
+    until(lambda: serving(server) == ("v2" if state else "v1"), "the right version")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"digest": "sha256:" + "0" * 64}, "DigestMismatch"),
+        ({"uri": "file:///nowhere/points"}, "SourceUnavailable"),
+        ({"uri": "s3://bucket/points"}, "UnsupportedScheme"),
+    ],
+)
+def test_version_that_cannot_be_loaded_leaves_the_old_one_serving(
+    server: ServerProcess, bundles: dict[str, Bundle], change: dict[str, str], reason: str
+) -> None:
+    put(server, 5, target(bundles["v2"]) | change)
+    until(lambda: state_of(server, "v2").get("state") == "Failed", "the failure")
+    assert state_of(server, "v2")["reason"] == reason
+    assert serving(server) == "v1"
+    put(server, 6, target(bundles["v2"]))
+    until(lambda: serving(server) == "v2", "a corrected document")
+
+
+def test_h8_failed_self_test_is_told_with_value_and_bound(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
+    put(server, 5, target(bundles["wrong"]))
+    until(lambda: state_of(server, "wrong").get("state") == "Failed", "the failure")
+    [event] = [
+        one for one in json.loads(get(server.management, "/v1/events").body)["events"] if one["event"] == "Failed"
+    ]
+    assert event["reason"] == "SelfTestFailed"
+    assert "is 0.0103282, expected 0.5 within 0.00051" in event["message"]
+    assert serving(server) == "v1"
+
+
+def test_generations_only_grow(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
+    assert put(server, 6, target(bundles["v2"])).status == 200
+    assert put(server, 6, target(bundles["v2"])).status == 200, "the same again changes nothing"
+    older = put(server, 5, target(bundles["v3"]))
+    assert older.status == 409
+    assert "generation 5 is older than" in older.error
+    assert json.loads(older.body)["observedGeneration"] == 6
+    other = put(server, 6, target(bundles["v3"]))
+    assert other.status == 409
+    assert "generation 6 differs from" in other.error
+
+
+def test_restarted_server_goes_on_with_the_last_document(
+    bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache")
+    with ServerProcess(*command) as server:
+        put(server.wait_ready(), 5, target(bundles["v2"]))
+        until(partial(_serves, server, "v2"), "v2")
+    with ServerProcess(*command) as server:
+        assert serving(server.wait_ready()) == "v2"
+        assert server.state("points")["observedGeneration"] == 5
+    (tmp_path / "cache" / "document.json").write_text("torn")
+    with ServerProcess(*command) as server:
+        assert serving(server.wait_ready()) == "v1"
+        assert any("of no use" in entry["message"] for entry in server.logs)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 422, "JSON"),
+        (b'{"generation": 5, "model": "points"}', 422, "stable"),
+        (
+            b'{"generation": -1, "model": "points", "stable": {"version": "v", "uri": "x", "digest": "y"}}',
+            422,
+            "generation",
+        ),
+        (b"x" * (1 << 20) + b"x", 413, "larger than"),
+    ],
+)
+def test_wrong_document_is_refused_with_the_field(server: ServerProcess, body: bytes, status: int, words: str) -> None:
+    reply = ask(server.management, "/v1/models/points", "PUT", body)
+    assert reply.status == status
+    assert words in reply.error
+    assert server.state("points")["observedGeneration"] == 4
+
+
+def test_document_of_another_model_is_refused(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
+    document = {"generation": 5, "model": "lines", "stable": target(bundles["v2"])}
+    reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
+    assert reply.status == 422
+    assert "model is 'lines', which cannot be changed; it is 'points'" in reply.error
