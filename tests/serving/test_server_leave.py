@@ -171,7 +171,7 @@ class TestLeaving:
             host, port = server.address.split(":")
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(b"POST /v2/models/spinner/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-                until(lambda: server.metric(IN_FLIGHT) == 1, "the request to be read")
+                until(lambda: server.metric("luntra_connections") == 1, "the connection")
                 server.terminate()
                 assert server.wait(10) == 0
 
@@ -204,8 +204,8 @@ class TestOtherClients:
 
     def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten(self, points_server: ServerProcess) -> None:
         host, port = points_server.address.split(":")
-        in_flight = 'luntra_inference_in_flight{model="points",version="v1"}'
+        before = points_server.metric("luntra_connections")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(b"POST /v2/models/points/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-            until(lambda: points_server.metric(in_flight) == 1, "the request to be read")
-        until(lambda: points_server.metric(in_flight) == 0, "the request to be forgotten")
+            until(lambda: points_server.metric("luntra_connections") == before + 1, "the connection")
+        until(lambda: points_server.metric("luntra_connections") == before, "the request to be forgotten")

@@ -1,7 +1,7 @@
-"""The inference port: Open Inference Protocol v2 over HTTP as an ASGI application.
+"""The inference port: Open Inference Protocol v2 over HTTP.
 
-Each request acquires a version once and answers with it to the end. Nothing of management is here, and nothing that a
-client sends can change the server's state.
+Each request acquires a version once, when it has arrived, and answers with it to the end. Nothing of management is here, and
+nothing that a client sends can change the server's state.
 """
 
 from __future__ import annotations
@@ -9,22 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from luntra_serving import __version__
 from luntra_serving.durations import parse_duration
 from luntra_serving.errors import RequestError
-from luntra_serving.server.exchange import (
-    Answer,
-    ClientGoneError,
-    Receive,
-    Scope,
-    Send,
-    error_answer,
-    header,
-    read_body,
-    send_answer,
-)
+from luntra_serving.server.exchange import Answer, Exchange, error_answer
 from luntra_serving.server.protocol import request as wire_request
 from luntra_serving.server.protocol import response as wire_response
 from luntra_serving.swap.swapper import NotServedError
@@ -37,6 +29,8 @@ if TYPE_CHECKING:
     from luntra_serving.telemetry.metrics import ServingMetrics
 
 _MAX_DEADLINE = 300.0
+_SMALL = 16 << 10
+"""Bytes of a body up to which a quick model's request may run on the event loop."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +44,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """The ASGI application; `expected_version` is named in answers as long as nothing is ready."""
+    """Answers exchanges; `expected_version` is named in answers as long as nothing is ready, `deadline` is in seconds."""
 
     model: str
     expected_version: str
@@ -59,44 +53,40 @@ class DataPlane:
     metrics: ServingMetrics
     readiness: Readiness
     deadline: float
-    max_body: int
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI)."""
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one request, now or later."""
         try:
-            answer = await self._answer(scope, receive)
+            answer = self._answer(exchange)
         except RequestError as error:
             answer = error_answer(error)
-        except ClientGoneError:
-            return
-        await send_answer(send, answer, last=self.readiness.draining)
+        if answer is not None:
+            exchange.answer(answer)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        method = scope["method"]
-        match scope["path"].rstrip("/").split("/")[1:]:
-            case ["v2"]:
-                _only(method, "GET")
+    def _answer(self, exchange: Exchange) -> Answer | None:
+        parts = _split(exchange.path)
+        match parts:
+            case ("v2", "models", model, "versions", version, *rest):
+                return self._about_model(exchange, model, version, rest)
+            case ("v2", "models", model, *rest):
+                return self._about_model(exchange, model, None, rest)
+            case ("v2",):
+                _only(exchange.method, "GET")
                 return Answer(200, wire_response.server_metadata(__version__))
-            case ["v2", "health", "live"]:
-                _only(method, "GET")
+            case ("v2", "health", "live"):
+                _only(exchange.method, "GET")
                 return Answer(200, wire_response.write_json({"live": True}))
-            case ["v2", "health", "ready"]:
-                _only(method, "GET")
+            case ("v2", "health", "ready"):
+                _only(exchange.method, "GET")
                 ready = self._ready()
                 return Answer(200 if ready else 503, wire_response.write_json({"ready": ready}))
-            case ["v2", "models", model, "versions", version, *rest]:
-                return await self._about_model(scope, receive, model, version, rest)
-            case ["v2", "models", model, *rest]:
-                return await self._about_model(scope, receive, model, None, rest)
             case _:
-                raise RequestError(404, f"there is nothing at {scope['path']!r}; the protocol starts at /v2")
+                raise RequestError(404, f"there is nothing at {'/' + '/'.join(parts)!r}; the protocol starts at /v2")
 
     def _ready(self) -> bool:
         return self.swapper.route.stable is not None and not self.readiness.draining
 
-    async def _about_model(
-        self, scope: Scope, receive: Receive, model: str, version: str | None, rest: list[str]
-    ) -> Answer:
+    def _about_model(self, exchange: Exchange, model: str, version: str | None, rest: list[str]) -> Answer | None:
         if model != self.model:
             raise RequestError(404, f"model {model!r} is not served here; this server has {self.model!r}")
         try:
@@ -105,18 +95,16 @@ class DataPlane:
             answer = error_answer(self._not_served(version, error))
             answer.headers["x-model-version"] = self.expected_version
             return answer
+        call = Call(self, exchange, handle)
         try:
-            answer = await self._of_version(scope, receive, handle, rest)
+            if rest == ["infer"]:
+                _only(exchange.method, "POST")
+                call.start()
+                return None
+            answer = self._of_version(exchange, handle, rest)
         except RequestError as error:
             answer = error_answer(error)
-        finally:
-            handle.release()
-        identity = handle.version.identity
-        answer.headers["x-model-version"] = identity.version
-        if identity.revision:
-            # Two revisions may share a version's name; the operator tells by this which of them answers.
-            answer.headers["x-model-revision"] = identity.revision
-        return answer
+        return call.named(answer)
 
     def _not_served(self, version: str | None, error: NotServedError) -> RequestError:
         if self._ready():
@@ -124,13 +112,11 @@ class DataPlane:
         loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
         return RequestError(503, f"{loading}; ask /v2/health/ready")
 
-    async def _of_version(self, scope: Scope, receive: Receive, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
-        if rest == ["infer"]:
-            _only(scope["method"], "POST")
-            return await self._measured(scope, receive, handle)
+    def _of_version(self, exchange: Exchange, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
         if rest not in ([], ["ready"]):
-            raise RequestError(404, f"there is nothing at {scope['path']!r}; a model has /ready and /infer")
-        _only(scope["method"], "GET")
+            path = exchange.path.decode("latin-1")
+            raise RequestError(404, f"there is nothing at {path!r}; a model has /ready and /infer")
+        _only(exchange.method, "GET")
         if rest == ["ready"]:
             ready = self._ready()
             return Answer(200 if ready else 503, wire_response.write_json({"name": self.model, "ready": ready}))
@@ -138,56 +124,97 @@ class DataPlane:
         platform = model.loaded.platform
         return Answer(200, wire_response.model_metadata(self.model, version, platform, model.manifest.interface))
 
-    async def _measured(self, scope: Scope, receive: Receive, handle: Handle[ReadyModel]) -> Answer:
-        """Answer an inference request, and count it whatever comes of it."""
-        version = handle.version.identity.version
-        self.metrics.started(self.model, version)
-        start = time.perf_counter()
-        status = 499  # nginx's number for "client closed request": counted, never sent
+
+class Call:
+    """One request about one version, from the handle's acquisition to its release."""
+
+    __slots__ = ("_exchange", "_handle", "_plane", "_started")
+
+    def __init__(self, plane: DataPlane, exchange: Exchange, handle: Handle[ReadyModel]) -> None:
+        self._plane, self._exchange, self._handle = plane, exchange, handle
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Begin an inference, which answers by itself; it is counted whatever comes of it."""
+        plane, exchange, handle = self._plane, self._exchange, self._handle
+        self._started = time.perf_counter()
+        plane.metrics.started(plane.model, handle.version.identity.version)
+        body, model = exchange.body, handle.model
         try:
-            body = await read_body(scope, receive, self.max_body)
-            start = time.perf_counter()
-            answer = await self._infer(scope, body, handle)
-            status = answer.status
+            _refuse_encoding(exchange.header(b"content-encoding"))
+            length = wire_request.header_length(exchange.header(b"inference-header-content-length"), len(body))
+            within = _deadline(exchange.header(b"x-request-deadline"), plane.deadline)
+            version = handle.version.identity.version
+
+            def work() -> wire_response.Body:
+                began = time.perf_counter()
+                request = wire_request.decode(body, length, model.manifest.interface)
+                result = wire_response.encode(plane.model, version, request, model.infer(request.inputs))
+                model.pace.observe(time.perf_counter() - began)
+                return result
+
+            plane.admission.submit(
+                work,
+                self._done,
+                within=within,
+                wanted=lambda: not exchange.gone,
+                inline=model.pace.quick and len(body) <= _SMALL,
+            )
         except RequestError as error:
-            status = error.status
-            raise
-        finally:
-            self.metrics.finished(self.model, version, status, time.perf_counter() - start)
+            self._done(None, error)
+
+    def _done(self, result: wire_response.Body | None, error: Exception | None) -> None:
+        """On the event loop, exactly once."""
+        if result is not None:
+            headers = {}
+            if result.json_length is not None:
+                headers["inference-header-content-length"] = str(result.json_length)
+            answer = Answer(200, result.content, result.content_type, headers)
+        elif error is not None:
+            answer = error_answer(self._explained(error))
+        else:
+            answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
+        plane, seconds = self._plane, time.perf_counter() - self._started
+        plane.metrics.finished(plane.model, self._handle.version.identity.version, answer.status, seconds)
+        named = self.named(answer)
+        if not self._exchange.gone:
+            self._exchange.answer(named)
+
+    def _explained(self, error: Exception) -> RequestError:
+        if isinstance(error, RequestError):
+            return error
+        # Whatever a model's library raises is the model's fault, never the connection's.
+        fields = {"model": self._plane.model, "version": self._handle.version.identity.version}
+        fix = "roll back, and report to the model's author"
+        _log.error("inference failed", exc_info=error, extra={**fields, "fix": fix})
+        return RequestError(500, "the model failed on this request; the server's log says how")
+
+    def named(self, answer: Answer) -> Answer:
+        """Let the version go and put its name on its answer."""
+        handle = self._handle
+        handle.release()
+        identity = handle.version.identity
+        answer.headers["x-model-version"] = identity.version
+        if identity.revision:
+            # Two revisions may share a version's name; the operator tells by this which of them answers.
+            answer.headers["x-model-revision"] = identity.revision
         return answer
 
-    async def _infer(self, scope: Scope, body: bytes, handle: Handle[ReadyModel]) -> Answer:
-        encoding = header(scope, b"content-encoding")
-        if encoding not in (None, "", "identity"):
-            raise RequestError(400, f"header Content-Encoding {encoding!r} is not supported; send the body as it is")
-        json_length = wire_request.header_length(header(scope, b"inference-header-content-length"), len(body))
-        within = _deadline(header(scope, b"x-request-deadline"), self.deadline)
-        model, version = handle.model, handle.version.identity.version
 
-        def work() -> wire_response.Body:
-            request = wire_request.decode(body, json_length, model.manifest.interface)
-            outputs = model.infer(request.inputs)
-            return wire_response.encode(self.model, version, request, outputs)
-
-        try:
-            result = await self.admission.run(work, within=within)
-        except RequestError:
-            raise
-        except Exception as error:  # whatever a model's library raises is the model's fault, never the connection's
-            _log.exception(
-                "inference failed",
-                extra={"model": self.model, "version": version, "fix": "roll back, and report to the model's author"},
-            )
-            raise RequestError(500, "the model failed on this request; the server's log says how") from error
-        headers = {}
-        if result.json_length is not None:
-            headers["inference-header-content-length"] = str(result.json_length)
-        return Answer(200, result.content, result.content_type, headers)
+@lru_cache(256)
+def _split(target: bytes) -> tuple[str, ...]:
+    path = unquote_to_bytes(target.partition(b"?")[0]).decode(errors="replace")
+    return tuple(path.rstrip("/").split("/")[1:])
 
 
 def _only(method: str, allowed: str) -> None:
     if method != allowed:
         raise RequestError(405, f"method {method} is not allowed here; use {allowed}")
+
+
+def _refuse_encoding(value: str | None) -> None:
+    if value not in (None, "", "identity"):
+        raise RequestError(400, f"header Content-Encoding {value!r} is not supported; send the body as it is")
 
 
 def _deadline(value: str | None, default: float) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from luntra_serving.bundle.datatypes import NUMPY_TYPES, Array
 from luntra_serving.bundle.processing import postprocess, preprocess
 from luntra_serving.bundle.samples import Samples, largest_excess
 from luntra_serving.errors import PermanentLoadError, Reason, RequestError
+from luntra_serving.server.admission import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ class ReadyModel:
 
     manifest: Manifest
     loaded: LoadedModel
+    pace: Pace = field(default_factory=Pace)
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the interface's outputs. Raises RequestError: 400 for unfit inputs, 500 if the model is at fault."""

@@ -21,6 +21,7 @@ from luntra_serving.server.admission import Admission
 from luntra_serving.server.cores import usable_cores
 from luntra_serving.server.dataplane import DataPlane, Readiness
 from luntra_serving.server.desired import Desired
+from luntra_serving.server.listener import Listener
 from luntra_serving.server.loading import TargetLoader
 from luntra_serving.server.management import Management
 from luntra_serving.server.memory import usable_memory
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
 EXIT_PERMANENT = 3
 EXIT_TRANSIENT = 1
-# Longer than the hour after which Envoy closes an idle connection: whoever closes first may cut off a request that is
-# just being sent, and the gateway is the side that knows whether it is sending one.
-_KEEP_ALIVE_SECONDS = 3700
 _BACKLOG = 2048
 _log = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ class Listening:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals alone: they belong to the process, which runs two of these."""
+    """A server that leaves the signals alone: they belong to the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -122,33 +120,30 @@ async def run(
         metrics=metrics,
         readiness=readiness,
         deadline=settings.deadline,
-        max_body=settings.max_body,
     )
-    inference = _server(dataplane, settings.drain_limit)
-    management = _server(Management(desired, swapper, metrics, readiness).app(), 1.0)
-    servers = [
-        asyncio.create_task(inference.serve([listening.http])),
-        asyncio.create_task(management.serve([listening.management])),
-    ]
+    inference = Listener(dataplane, settings.max_body)
+    metrics.count_connections(lambda: inference.connections)
+    await inference.start(listening.http)
+    management = _server(Management(desired, swapper, metrics, readiness).app())
+    managing = asyncio.create_task(management.serve([listening.management]))
     failure = await _load_or_stop(desired, stop)
     if failure is None and not stop.is_set():
         with swapper.acquire() as model:
             on_ready(model)
         del model
         await stop.wait()
-    readiness.draining = True
+    readiness.draining = inference.draining = True
     if failure is None:
         _log.info("leaving", extra={"accepting_for_seconds": settings.termination_delay})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hurry.wait(), settings.termination_delay)
-    inference.should_exit = True
-    await servers[0]
+    await inference.leave(settings.drain_limit)
     management.should_exit = True
-    await servers[1]
+    await managing
     return _exit_code(failure)
 
 
-def _server(application: Any, drain_limit: float) -> _Server:
+def _server(application: Any) -> _Server:
     config = uvicorn.Config(
         application,
         http="httptools",
@@ -159,8 +154,7 @@ def _server(application: Any, drain_limit: float) -> _Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(drain_limit),
+        timeout_graceful_shutdown=1,
     )
     return _Server(config)
 

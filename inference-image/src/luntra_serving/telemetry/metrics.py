@@ -5,8 +5,13 @@ Labels are the model and the version that the document names, never what a clien
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LATENCY_BUCKETS = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -40,6 +45,9 @@ class ServingMetrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self._connections = Gauge(
+            "luntra_connections", "Connections that are open on the inference port.", registry=self.registry
+        )
         self._transitions = Counter(
             "luntra_model_transitions",
             "Transitions of versions: Ready, Promoted, Retired, Reclaimed, Failed and the others of /v1/events.",
@@ -66,6 +74,10 @@ class ServingMetrics:
     def loaded(self, model: str, version: str, stage: str, seconds: float) -> None:
         """Record how long a stage of the load took."""
         self._load_durations.labels(model, version, stage).set(seconds)
+
+    def count_connections(self, count: Callable[[], int]) -> None:
+        """Report what `count` says as the connections that are open on the inference port."""
+        self._connections.set_function(count)
 
     def transition(self, model: str, kind: str) -> None:
         """Count a transition of a version."""
