@@ -78,21 +78,46 @@ class DataPlane:
                 return Answer(200, wire_response.write_json({"live": True}))
             case ("v2", "health", "ready"):
                 _only(exchange.method, "GET")
-                ready = self._ready()
+                ready = self.ready
                 return Answer(200 if ready else 503, wire_response.write_json({"ready": ready}))
             case _:
                 raise RequestError(404, f"there is nothing at {'/' + '/'.join(parts)!r}; the protocol starts at /v2")
 
-    def _ready(self) -> bool:
+    @property
+    def ready(self) -> bool:
+        """Whether the stable version answers and the process is not leaving."""
         return self.swapper.route.stable is not None and not self.readiness.draining
 
-    def _about_model(self, exchange: Exchange, model: str, version: str | None, rest: list[str]) -> Answer | None:
+    def check_name(self, model: str) -> None:
+        """Raise RequestError (404) if this server has another model."""
         if model != self.model:
             raise RequestError(404, f"model {model!r} is not served here; this server has {self.model!r}")
+
+    def hold(self, version: str | None) -> Handle[ReadyModel]:
+        """Hold the version that is to answer, or the one of that name. Raises RequestError: 503 while loading, else 404."""
         try:
-            handle = self.swapper.acquire() if version is None else self.swapper.acquire_named(version)
+            return self.swapper.acquire() if version is None else self.swapper.acquire_named(version)
         except NotServedError as error:
-            answer = error_answer(self._not_served(version, error))
+            if self.ready:
+                raise RequestError(404, str(error)) from error
+            loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
+            raise RequestError(503, f"{loading}; ask /v2/health/ready") from error
+
+    def explained(self, version: str, error: Exception) -> RequestError:
+        """Return what the client is told of an inference's `error`; a defect of the model goes to the log as it is."""
+        if isinstance(error, RequestError):
+            return error
+        # Whatever a model's library raises is the model's fault, never the connection's.
+        fields = {"model": self.model, "version": version, "fix": "roll back, and report to the model's author"}
+        _log.error("inference failed", exc_info=error, extra=fields)
+        return RequestError(500, "the model failed on this request; the server's log says how")
+
+    def _about_model(self, exchange: Exchange, model: str, version: str | None, rest: list[str]) -> Answer | None:
+        self.check_name(model)
+        try:
+            handle = self.hold(version)
+        except RequestError as error:
+            answer = error_answer(error)
             answer.headers["x-model-version"] = self.expected_version
             return answer
         call = Call(self, exchange, handle)
@@ -106,19 +131,13 @@ class DataPlane:
             answer = error_answer(error)
         return call.named(answer)
 
-    def _not_served(self, version: str | None, error: NotServedError) -> RequestError:
-        if self._ready():
-            return RequestError(404, str(error))
-        loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
-        return RequestError(503, f"{loading}; ask /v2/health/ready")
-
     def _of_version(self, exchange: Exchange, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
         if rest not in ([], ["ready"]):
             path = exchange.path.decode("latin-1")
             raise RequestError(404, f"there is nothing at {path!r}; a model has /ready and /infer")
         _only(exchange.method, "GET")
         if rest == ["ready"]:
-            ready = self._ready()
+            ready = self.ready
             return Answer(200 if ready else 503, wire_response.write_json({"name": self.model, "ready": ready}))
         model, version = handle.model, handle.version.identity.version
         platform = model.loaded.platform
@@ -171,7 +190,8 @@ class Call:
                 headers["inference-header-content-length"] = str(result.json_length)
             answer = Answer(200, result.content, result.content_type, headers)
         elif error is not None:
-            answer = error_answer(self._explained(error))
+            version = self._handle.version.identity.version
+            answer = error_answer(self._plane.explained(version, error))
         else:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
         plane, seconds = self._plane, time.perf_counter() - self._started
@@ -179,15 +199,6 @@ class Call:
         named = self.named(answer)
         if not self._exchange.gone:
             self._exchange.answer(named)
-
-    def _explained(self, error: Exception) -> RequestError:
-        if isinstance(error, RequestError):
-            return error
-        # Whatever a model's library raises is the model's fault, never the connection's.
-        fields = {"model": self._plane.model, "version": self._handle.version.identity.version}
-        fix = "roll back, and report to the model's author"
-        _log.error("inference failed", exc_info=error, extra={**fields, "fix": fix})
-        return RequestError(500, "the model failed on this request; the server's log says how")
 
     def named(self, answer: Answer) -> Answer:
         """Let the version go and put its name on its answer."""
