@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,10 +66,7 @@ def test_h2_request_in_flight_keeps_its_version_and_promotion_does_not_wait(make
     bench.serve(1)
     held = bench.swapper.acquire()
     bench.swapper.load(identity(2), bench.loader(2)).result(10)
-    began = time.perf_counter()
-    bench.swapper.promote(identity(2))
-    took = time.perf_counter() - began
-    assert took < 0.1, "promotion waits for a request in flight"
+    bench.swapper.promote(identity(2))  # it would never return if it waited for the request
     assert bench.ask() == 2
     assert bench.events(1)[-1] == "Retired"
     bench.serve(3)
@@ -129,12 +125,9 @@ def test_requests_in_flight_are_counted(bench: Bench) -> None:
 def test_h12_rollback_to_a_resident_version_is_one_store(bench: Bench) -> None:
     bench.serve(1)
     bench.serve(2)
-    began = time.perf_counter()
     route = bench.swapper.rollback()
-    took = time.perf_counter() - began
     assert bench.ask() == 1
     assert route.epoch == 3
-    assert took < 0.1, "a rollback loads or waits"
     assert bench.events(1) == ["Loading", "Ready", "Promoted", "RolledBack"]
     eventually(lambda: bench.events(2)[-1] == "Reclaimed")
     with pytest.raises(NotResidentError, match="there was no version before"):

@@ -44,6 +44,7 @@ class Management:
         """Return the ASGI application."""
         routes = [
             Route("/v1/models/{name}", self.model, methods=["GET", "PUT"]),
+            Route("/v1/models/{name}/stats", self.stats, methods=["GET"]),
             Route("/v1/events", self.events, methods=["GET"]),
             Route("/metrics", self.exposition, methods=["GET"]),
         ]
@@ -57,6 +58,12 @@ class Management:
         if request.method == "PUT":
             return await self._follow(request) if _local(request) else _error(403, _NOT_SIGNED)
         return JSONResponse(self.state())
+
+    async def stats(self, request: Request) -> Response:
+        """GET what the requests of each version came to since it was first loaded."""
+        name = request.path_params["name"]
+        found = {version: stats.to_json() for (model, version), stats in self.metrics.stats.items() if model == name}
+        return JSONResponse({"name": name, "versions": found})
 
     async def _follow(self, request: Request) -> Response:
         body = b""
@@ -131,7 +138,7 @@ def _local(request: Request) -> bool:
 
 
 async def _nothing(request: Request, _missing: Exception) -> Response:
-    paths = "/v1/models/{name}, /v1/events and /metrics"
+    paths = "/v1/models/{name} and its /stats, /v1/events and /metrics"
     return _error(404, f"there is nothing at {request.url.path!r}; this port has {paths}")
 
 

@@ -5,17 +5,21 @@ Labels are the model and the version that the document names, never what a clien
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from luntra_serving.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-_LATENCY_BUCKETS = (
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
+    from prometheus_client.metrics_core import Metric
+
 # The library adds a `_created` series to each one, which Prometheus stores as a gauge that nobody asked for.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
@@ -26,25 +30,8 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "luntra_inference_requests",
-            "Inference requests answered, by HTTP status code.",
-            ["model", "version", "code"],
-            registry=self.registry,
-        )
-        self._durations = Histogram(
-            "luntra_inference_duration_seconds",
-            "Time from the whole request being read to its answer being ready, by version.",
-            ["model", "version"],
-            buckets=_LATENCY_BUCKETS,
-            registry=self.registry,
-        )
-        self._in_flight = Gauge(
-            "luntra_inference_in_flight",
-            "Inference requests waiting or running.",
-            ["model", "version"],
-            registry=self.registry,
-        )
+        self.stats = Stats()
+        self.registry.register(_Requests(self.stats))
         self._connections = Gauge(
             "luntra_connections", "Connections that are open on the inference port.", registry=self.registry
         )
@@ -63,13 +50,11 @@ class ServingMetrics:
 
     def started(self, model: str, version: str) -> None:
         """Count a request as in flight."""
-        self._in_flight.labels(model, version).inc()
+        self.stats.of(model, version).begin()
 
     def finished(self, model: str, version: str, code: int, seconds: float) -> None:
         """Count an in-flight request as answered with the HTTP status `code` after `seconds`."""
-        self._in_flight.labels(model, version).dec()
-        self._requests.labels(model, version, str(code)).inc()
-        self._durations.labels(model, version).observe(seconds)
+        self.stats.of(model, version).end(code, seconds)
 
     def loaded(self, model: str, version: str, stage: str, seconds: float) -> None:
         """Record how long a stage of the load took."""
@@ -86,3 +71,32 @@ class ServingMetrics:
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return prometheus_client.generate_latest(self.registry)
+
+
+class _Requests(Collector):
+    """The statistics of requests as Prometheus wants them, made when it asks: counting must not cost a request anything."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client: all families, now."""
+        names = ["model", "version"]
+        requests = CounterMetricFamily(
+            "luntra_inference_requests", "Inference requests answered, by HTTP status code.", labels=[*names, "code"]
+        )
+        durations = HistogramMetricFamily(
+            "luntra_inference_duration_seconds",
+            "Time from the whole request being read to its answer being ready, by version.",
+            labels=names,
+        )
+        in_flight = GaugeMetricFamily(
+            "luntra_inference_in_flight", "Inference requests waiting or running.", labels=names
+        )
+        for labels, stats in self._stats.items():
+            for code, count in stats.codes.items():
+                requests.add_metric([*labels, str(code)], count)
+            buckets = [("+Inf" if bound == inf else repr(bound), count) for bound, count in stats.cumulative()]
+            durations.add_metric(labels, buckets, stats.seconds)
+            in_flight.add_metric(labels, stats.begun - stats.ended)
+        yield from (requests, durations, in_flight)

@@ -1,0 +1,82 @@
+"""What the requests of each version came to: counted on the event loop alone, so plain integers do.
+
+Nothing here goes down while a version is in memory, so whoever reads twice may subtract. Prometheus metrics and the
+management port's statistics are two views of the same numbers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+BOUNDS = (
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of the latency buckets in seconds; the last bucket has none."""
+
+_KEPT = 64
+"""Versions whose numbers are kept, the latest first; a process that swaps every minute must not grow."""
+
+
+class VersionStats:
+    """Requests of one version: how many, how they ended (HTTP status), how long they took."""
+
+    __slots__ = ("begun", "buckets", "codes", "ended", "seconds")
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.seconds = 0.0
+        self.codes: dict[int, int] = {}
+        self.buckets = [0] * (len(BOUNDS) + 1)
+
+    def begin(self) -> None:
+        """A request has arrived."""
+        self.begun += 1
+
+    def end(self, code: int, seconds: float) -> None:
+        """It was answered with this status after this time."""
+        self.ended += 1
+        self.seconds += seconds
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Upper bound of each bucket and the requests that took no longer, as a histogram of Prometheus has them."""
+        total = 0
+        found = []
+        for bound, count in zip((*BOUNDS, float("inf")), self.buckets, strict=True):
+            total += count
+            found.append((bound, total))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """What the management port says; the last bound is null, for JSON has no infinity."""
+        buckets = [[bound if bound != float("inf") else None, count] for bound, count in self.cumulative()]
+        return {
+            "requests": self.ended,
+            "inFlight": self.begun - self.ended,
+            "codes": {str(code): count for code, count in sorted(self.codes.items())},
+            "latency": {"count": self.ended, "sumSeconds": self.seconds, "buckets": buckets},
+        }
+
+
+class Stats:
+    """Statistics by model and version name."""
+
+    def __init__(self) -> None:
+        self._versions: dict[tuple[str, str], VersionStats] = {}
+
+    def of(self, model: str, version: str) -> VersionStats:
+        """The numbers of a version, from zero if it is new."""
+        found = self._versions.get((model, version))
+        if found is None:
+            if len(self._versions) >= _KEPT:
+                idle = (name for name, stats in self._versions.items() if stats.begun == stats.ended)
+                self._versions.pop(next(idle, ("", "")), None)
+            found = self._versions[model, version] = VersionStats()
+        return found
+
+    def items(self) -> list[tuple[tuple[str, str], VersionStats]]:
+        """All versions, oldest first."""
+        return list(self._versions.items())
