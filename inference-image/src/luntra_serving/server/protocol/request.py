@@ -2,7 +2,7 @@
 
 Source: Open Inference Protocol v2, "Inference Request JSON Object", and its binary tensor data extension (header
 `Inference-Header-Content-Length`). Nothing is guessed: what does not fit the model's interface is an error that names
-the field.
+the field. The public checks below `decode` know no JSON: a request over gRPC passes them, too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.protocol import tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.manifest import Interface, TensorSpec
 
@@ -60,7 +62,66 @@ def decode(body: bytes, json_length: int, interface: Interface) -> InferRequest:
         raise RequestError(400, f"id must be a text, not {type(identity).__name__}")
     inputs = _inputs(document.get("inputs"), memoryview(body)[json_length:], interface)
     default = _flag("parameters.binary_data_output", parameters.get("binary_data_output", False))
-    return InferRequest(identity, inputs, _outputs(document.get("outputs"), interface, default))
+    return InferRequest(identity, inputs, outputs_of(document.get("outputs"), interface, default))
+
+
+def spec_of(field: str, name: Any, specs: dict[str, TensorSpec]) -> TensorSpec:
+    """Return the spec of the tensor that `field` names. Raises RequestError (400)."""
+    if not isinstance(name, str) or name not in specs:
+        raise RequestError(400, f"{field} {name!r} is not known; the model has {', '.join(specs)}")
+    return specs[name]
+
+
+def shape_of(spec: TensorSpec, datatype: Any, shape: Any) -> tuple[int, ...]:
+    """Return the shape that a client gives a tensor of `spec`. Raises RequestError (400) if it or the datatype is not the model's."""
+    if datatype != spec.datatype:
+        raise RequestError(400, f"input {spec.name!r}: datatype {datatype!r}; it must be {spec.datatype}")
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _LARGEST for size in shape):
+        raise RequestError(400, f"input {spec.name!r}: shape must be a list of sizes, not {shape!r}")
+    if not spec.accepts(shape):
+        raise RequestError(400, f"input {spec.name!r}: shape {shape} does not fit {list(spec.shape)} (-1: any size)")
+    return tuple(shape)
+
+
+def refuse_twice(spec: TensorSpec, inputs: dict[str, Array]) -> None:
+    """Raise RequestError (400) if a tensor of `spec` is among the inputs already."""
+    if spec.name in inputs:
+        raise RequestError(400, f"inputs name {spec.name!r} twice")
+
+
+def refuse_missing(specs: dict[str, TensorSpec], inputs: dict[str, Array]) -> None:
+    """Raise RequestError (400) if the inputs are not complete."""
+    missing = [name for name in specs if name not in inputs]
+    if missing:
+        raise RequestError(400, f"inputs lack {', '.join(map(repr, missing))}; the model takes {', '.join(specs)}")
+
+
+def refuse_shared_memory(field: str, parameters: Iterable[str]) -> None:
+    """Raise RequestError (400) if a tensor's parameters say that its data is not in the message."""
+    if any(name.startswith("shared_memory") for name in parameters):
+        raise RequestError(400, f"{field}: shared memory is not supported; send the data itself")
+
+
+def outputs_of(entries: Any, interface: Interface, binary: bool) -> tuple[RequestedOutput, ...]:
+    """Return which outputs the entries ask for, all if none; `binary` unless an entry says else. Raises RequestError (400)."""
+    specs = {spec.name: spec for spec in interface.outputs}
+    if entries is None or entries == []:
+        return tuple(RequestedOutput(name, binary) for name in specs)
+    if not isinstance(entries, list):
+        raise RequestError(400, f"outputs must be a list; the model gives {', '.join(specs)}")
+    wanted: dict[str, RequestedOutput] = {}
+    for place, entry in enumerate(entries):
+        output = _object(f"outputs[{place}]", entry)
+        spec = spec_of(f"outputs[{place}].name", output.get("name"), specs)
+        if spec.name in wanted:
+            raise RequestError(400, f"outputs name {spec.name!r} twice")
+        parameters = _object(f"outputs[{place}].parameters", output.get("parameters", {}))
+        refuse_shared_memory(f"output {spec.name!r}", parameters)
+        if parameters.get("classification"):
+            raise RequestError(400, f"output {spec.name!r}: the classification extension is not supported")
+        flag = _flag(f"outputs[{place}].parameters.binary_data", parameters.get("binary_data", binary))
+        wanted[spec.name] = RequestedOutput(spec.name, flag)
+    return tuple(wanted.values())
 
 
 def _json(content: bytes) -> Any:
@@ -94,10 +155,9 @@ def _inputs(entries: Any, raw: memoryview, interface: Interface) -> dict[str, Ar
     taken = 0
     for place, entry in enumerate(entries):
         tensor = _object(f"inputs[{place}]", entry)
-        spec = _known(f"inputs[{place}].name", tensor.get("name"), specs)
-        if spec.name in inputs:
-            raise RequestError(400, f"inputs name {spec.name!r} twice")
-        shape = _shape(spec, tensor)
+        spec = spec_of(f"inputs[{place}].name", tensor.get("name"), specs)
+        refuse_twice(spec, inputs)
+        shape = shape_of(spec, tensor.get("datatype"), tensor.get("shape"))
         size = _binary_size(spec, tensor)
         if size is None:
             inputs[spec.name] = tensors.from_json(spec, shape, tensor["data"])
@@ -109,56 +169,16 @@ def _inputs(entries: Any, raw: memoryview, interface: Interface) -> dict[str, Ar
         taken += size
     if taken != len(raw):
         raise RequestError(400, f"{len(raw) - taken} bytes of binary data belong to no input; check binary_data_size")
-    missing = [name for name in specs if name not in inputs]
-    if missing:
-        raise RequestError(400, f"inputs lack {', '.join(map(repr, missing))}; the model takes {', '.join(specs)}")
+    refuse_missing(specs, inputs)
     return inputs
-
-
-def _known(field: str, name: Any, specs: dict[str, TensorSpec]) -> TensorSpec:
-    if not isinstance(name, str) or name not in specs:
-        raise RequestError(400, f"{field} {name!r} is not known; the model has {', '.join(specs)}")
-    return specs[name]
-
-
-def _shape(spec: TensorSpec, tensor: dict[str, Any]) -> tuple[int, ...]:
-    if tensor.get("datatype") != spec.datatype:
-        raise RequestError(400, f"input {spec.name!r}: datatype {tensor.get('datatype')!r}; it must be {spec.datatype}")
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _LARGEST for size in shape):
-        raise RequestError(400, f"input {spec.name!r}: shape must be a list of sizes, not {shape!r}")
-    if not spec.accepts(shape):
-        raise RequestError(400, f"input {spec.name!r}: shape {shape} does not fit {list(spec.shape)} (-1: any size)")
-    return tuple(shape)
 
 
 def _binary_size(spec: TensorSpec, tensor: dict[str, Any]) -> int | None:
     parameters = _object(f"input {spec.name!r}: parameters", tensor.get("parameters", {}))
-    if any(name.startswith("shared_memory") for name in parameters):
-        raise RequestError(400, f"input {spec.name!r}: shared memory is not supported; send the data itself")
+    refuse_shared_memory(f"input {spec.name!r}", parameters)
     size = parameters.get("binary_data_size")
     if (size is None) == ("data" not in tensor):
         raise RequestError(400, f"input {spec.name!r} needs either data or parameters.binary_data_size")
     if size is not None and (type(size) is not int or size < 0):
         raise RequestError(400, f"input {spec.name!r}: binary_data_size must be a number of bytes, not {size!r}")
     return size
-
-
-def _outputs(entries: Any, interface: Interface, binary: bool) -> tuple[RequestedOutput, ...]:
-    specs = {spec.name: spec for spec in interface.outputs}
-    if entries is None or entries == []:
-        return tuple(RequestedOutput(name, binary) for name in specs)
-    if not isinstance(entries, list):
-        raise RequestError(400, f"outputs must be a list; the model gives {', '.join(specs)}")
-    wanted: dict[str, RequestedOutput] = {}
-    for place, entry in enumerate(entries):
-        output = _object(f"outputs[{place}]", entry)
-        spec = _known(f"outputs[{place}].name", output.get("name"), specs)
-        if spec.name in wanted:
-            raise RequestError(400, f"outputs name {spec.name!r} twice")
-        parameters = _object(f"outputs[{place}].parameters", output.get("parameters", {}))
-        if parameters.get("classification"):
-            raise RequestError(400, f"output {spec.name!r}: the classification extension is not supported")
-        flag = _flag(f"outputs[{place}].parameters.binary_data", parameters.get("binary_data", binary))
-        wanted[spec.name] = RequestedOutput(spec.name, flag)
-    return tuple(wanted.values())

@@ -102,9 +102,16 @@ def _split(spec: TensorSpec, shape: tuple[int, ...], raw: memoryview) -> Array:
             raise _bad(spec, f"element {len(elements)} claims {length} bytes, but {rest} are left")
         elements.append(bytes(raw[place : place + length]))
         place += length
+    return from_elements(spec, shape, elements)
+
+
+def from_elements(spec: TensorSpec, shape: tuple[int, ...], elements: list[bytes]) -> Array:
+    """Return the BYTES tensor of these elements."""
     if len(elements) != math.prod(shape):
         raise _bad(spec, f"binary data has {len(elements)} elements, but shape {list(shape)} takes {math.prod(shape)}")
-    return _objects(elements).reshape(shape)
+    values: Array = np.empty(len(elements), dtype=np.object_)
+    values[:] = elements
+    return values.reshape(shape)
 
 
 def to_json(name: str, tensor: Array) -> list[Any]:
@@ -134,12 +141,6 @@ def to_bytes(tensor: Array) -> bytes:
 def datatype_of(tensor: Array) -> str:
     """Return the protocol's name for the tensor's numpy type."""
     return DATATYPES[tensor.dtype]
-
-
-def _objects(elements: list[bytes]) -> Array:
-    values: Array = np.empty(len(elements), dtype=np.object_)
-    values[:] = elements
-    return values
 
 
 def _bad(spec: TensorSpec, problem: str) -> RequestError:
