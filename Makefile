@@ -10,8 +10,10 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 PYTEST := $(RUN) pytest
 CRD := crds/luntra.io_modeldeployments.yaml
+PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
+PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit integration e2e soak lint fmt types crds images cluster-up cluster-down bench clean binaries
+.PHONY: help setup demo test unit integration e2e soak lint fmt types crds protos images cluster-up cluster-down bench clean binaries
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -43,6 +45,7 @@ lint: setup types ## Formatting, lint, import contracts, generated files, chart
 	@$(RUN) lint-imports
 	@$(RUN) python -m luntra_operator.api.crd | diff - $(CRD) > /dev/null || { echo "$(CRD) is not what the types say; run: make crds"; exit 1; }
 	@diff $(CRD) charts/luntra/files/$(notdir $(CRD)) > /dev/null || { echo "the chart's CRD differs from $(CRD); run: make crds"; exit 1; }
+	@$(PROTOC)=/dev/stdout $(notdir $(PROTO)) | cmp --quiet - $(PROTO:.proto=.binpb) || { echo "$(PROTO:.proto=.binpb) is not what the .proto says; run: make protos"; exit 1; }
 
 types: setup ## mypy, strict
 	@$(RUN) mypy --no-error-summary operator/src inference-image/src e2e tests
@@ -54,6 +57,9 @@ fmt: setup ## Format and mend what can be mended
 crds: setup ## Generate the CRD from the types
 	@$(RUN) python -m luntra_operator.api.crd > $(CRD)
 	@cp $(CRD) charts/luntra/files/
+
+protos: setup ## Compile the gRPC protocol's messages
+	@$(PROTOC)=$(PROTO:.proto=.binpb) $(notdir $(PROTO))
 
 binaries: setup
 	@$(RUN) python -m e2e.kind binaries > /dev/null

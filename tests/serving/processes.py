@@ -73,6 +73,11 @@ class ServerProcess:
         return self._listening()["inference"].removeprefix("http://")
 
     @property
+    def grpc(self) -> str:
+        """host:port of the gRPC port, if the server was asked for one."""
+        return self._listening()["grpc"]
+
+    @property
     def management(self) -> str:
         """host:port of the management port."""
         return self._listening()["management"].removeprefix("http://")

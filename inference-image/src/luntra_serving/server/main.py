@@ -49,17 +49,21 @@ def serve(settings: Settings) -> int:
         _log.error("nothing to serve", extra={"reason": error.reason, "why": error.message})
         write_termination(error)
         return EXIT_PERMANENT
-    try:
-        listening = listen(settings)
-    except OSError as error:
-        print(f"luntra-serve: {error.strerror}", file=sys.stderr)
-        return 2
-    code = uvloop.run(run(settings, document, listening, _greeter(settings, listening)))
+    code = uvloop.run(_listen_and_run(settings, document))
     logging.shutdown()
     sys.stdout.flush()
     # A thread inside a vendor library (a load or an inference that was given up) would keep the interpreter from
     # ending, or crash it on the way: everything that had to be written is written.
     os._exit(code)
+
+
+async def _listen_and_run(settings: Settings, document: Document) -> int:
+    try:
+        listening = listen(settings)
+    except OSError as error:
+        print(f"luntra-serve: {error.strerror}", file=sys.stderr)
+        return 2
+    return await run(settings, document, listening, _greeter(settings, listening))
 
 
 def parse(arguments: Sequence[str] | None) -> Settings:
@@ -84,7 +88,8 @@ def _document(settings: Settings) -> Document:
 
 def _greeter(settings: Settings, listening: Listening) -> Any:
     http, management = (f"http://{_address(bound.getsockname())}" for bound in (listening.http, listening.management))
-    _log.info("listening", extra={"inference": http, "management": management})
+    grpc = {"grpc": listening.grpc.address} if listening.grpc else {}
+    _log.info("listening", extra={"inference": http, "management": management, **grpc})
 
     def greet(model: ReadyModel) -> None:
         if settings.bundle is not None:
@@ -110,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     add("--host", help="address of the inference port (default 127.0.0.1)")
     add("--http-port", type=_port, help=f"inference port (default {defaults.http_port}; 0: any free one)")
+    add("--grpc-port", type=_port, help="port of the protocol over gRPC, on --host (default: none; 0: any free one)")
     add("--management-host", help="address of the management port (default 127.0.0.1)")
     add("--management-port", type=_port, help=f"management port (default {defaults.management_port}; 0: any free one)")
     add("--cache-dir", type=Path, help=f"where fetched bundles are kept (default {defaults.cache_dir})")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from luntra_serving.server.document import Document
+    from luntra_serving.server.grpc.listener import GrpcListener
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.settings import Settings
 
@@ -50,10 +51,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The two bound sockets."""
+    """The bound sockets; gRPC's belongs to its library."""
 
     http: socket.socket
     management: socket.socket
+    grpc: GrpcListener | None = None
 
 
 class _Server(uvicorn.Server):
@@ -65,10 +67,22 @@ class _Server(uvicorn.Server):
 
 
 def listen(settings: Settings) -> Listening:
-    """Listen on both ports: what connects from now on waits until it is served. Raises OSError with the address in its message."""
+    """Listen on all ports: what connects from now on waits until it is served. Raises OSError with the address in its message.
+
+    Called on the event loop, which gRPC wants from the start.
+    """
     return Listening(
-        _bind(settings.host, settings.http_port), _bind(settings.management_host, settings.management_port)
+        _bind(settings.host, settings.http_port),
+        _bind(settings.management_host, settings.management_port),
+        None if settings.grpc_port is None else _grpc(settings.host, settings.grpc_port, settings.max_body),
     )
+
+
+def _grpc(host: str, port: int, max_body: int) -> GrpcListener:
+    # Imported where somebody asks for it: the library costs 15 MB and a tenth of a second.
+    from luntra_serving.server.grpc.listener import GrpcListener
+
+    return GrpcListener(host, port, max_body)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -124,6 +138,8 @@ async def run(
     inference = Listener(dataplane, settings.max_body)
     metrics.count_connections(lambda: inference.connections)
     await inference.start(listening.http)
+    if listening.grpc is not None:
+        await listening.grpc.start(dataplane)
     management = _server(Management(desired, swapper, metrics, readiness).app())
     managing = asyncio.create_task(management.serve([listening.management]))
     failure = await _load_or_stop(desired, stop)
@@ -137,7 +153,10 @@ async def run(
         _log.info("leaving", extra={"accepting_for_seconds": settings.termination_delay})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hurry.wait(), settings.termination_delay)
-    await inference.leave(settings.drain_limit)
+    leaving = [inference.leave(settings.drain_limit)]
+    if listening.grpc is not None:
+        leaving.append(listening.grpc.leave(settings.drain_limit))
+    await asyncio.gather(*leaving)
     management.should_exit = True
     await managing
     return _exit_code(failure)

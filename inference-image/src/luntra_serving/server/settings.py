@@ -18,6 +18,8 @@ class Settings:
     bundle: Path | None = None
     host: str = "127.0.0.1"
     http_port: int = 8080
+    grpc_port: int | None = None
+    """None: HTTP alone."""
     management_host: str = "127.0.0.1"
     management_port: int = 8090
     cache_dir: Path = Path("/var/cache/luntra")

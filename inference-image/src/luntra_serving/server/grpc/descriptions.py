@@ -1,0 +1,70 @@
+"""What the protocol's methods say about the server and its model. Pure functions from values to messages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from luntra_serving import __version__
+from luntra_serving.server.grpc import messages
+from luntra_serving.server.protocol import response
+from luntra_serving.swap.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.swap.states import VersionStatus
+
+_INDEX_STATES = {
+    State.LOADING: "LOADING",
+    State.READY: "READY",
+    State.RETIRED: "UNLOADING",
+}
+"""Our states -> the words of the repository index; what has ended is UNAVAILABLE."""
+
+
+def server_metadata() -> Any:
+    """Return the ServerMetadataResponse; it says what GET /v2 does."""
+    return messages.ServerMetadataResponse(**json.loads(response.server_metadata(__version__)))
+
+
+def model_metadata(name: str, version: str, model: ReadyModel) -> Any:
+    """Return the ModelMetadataResponse; it says what GET /v2/models/{name} does."""
+    described = response.model_metadata(name, version, model.loaded.platform, model.manifest.interface)
+    return messages.ModelMetadataResponse(**json.loads(described))
+
+
+def model_config(name: str, model: ReadyModel) -> Any:
+    """Return the ModelConfigResponse.
+
+    `max_batch_size` is 0: the shapes of the interface are whole, with the batch's dimension if the model has one.
+    """
+    manifest = model.manifest
+    tensors = {
+        kind: [{"name": spec.name, "data_type": _data_type(spec.datatype), "dims": spec.shape} for spec in specs]
+        for kind, specs in (("input", manifest.interface.inputs), ("output", manifest.interface.outputs))
+    }
+    config = {"name": name, "platform": model.loaded.platform, "backend": manifest.backend.name, **tensors}
+    return messages.ModelConfigResponse(config=config)
+
+
+def repository_index(name: str, statuses: Iterable[VersionStatus], *, ready: bool) -> Any:
+    """Return the RepositoryIndexResponse about these versions, or about the `ready` ones alone.
+
+    Why a version failed is told in one word: the whole message may name places that are none of a client's business.
+    """
+    entries = [
+        {
+            "name": name,
+            "version": status.identity.version,
+            "state": _INDEX_STATES.get(status.state, "UNAVAILABLE"),
+            "reason": status.reason or "",
+        }
+        for status in statuses
+    ]
+    return messages.RepositoryIndexResponse(models=[one for one in entries if not ready or one["state"] == "READY"])
+
+
+def _data_type(datatype: str) -> str:
+    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"

@@ -1,0 +1,84 @@
+"""One inference over gRPC, from the handle's acquisition to its release. Knows messages and admission, nothing of sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from luntra_serving.errors import RequestError
+from luntra_serving.server.grpc import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luntra_serving.server.dataplane import DataPlane
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.swap.version import Handle
+
+_GONE = 499
+"""nginx's number for a client that has gone: counted, never sent."""
+
+
+class Inference:
+    """Takes over a handle; `result` is awaited once, and releases it whatever happens to the one who waits.
+
+    A client that cancels ends the wait at once. The handle follows when the call is over: one that has not begun never
+    starts, one that runs cannot be stopped.
+    """
+
+    __slots__ = ("_ended", "_gone", "_handle", "_plane", "_started")
+
+    def __init__(self, plane: DataPlane, handle: Handle[ReadyModel]) -> None:
+        self._plane, self._handle = plane, handle
+        self._started = 0.0
+        self._gone = False
+        self._ended: asyncio.Future[bytes | RequestError] = asyncio.get_running_loop().create_future()
+
+    async def result(self, message: Any, *, quick: bool, within: float) -> bytes | RequestError:
+        """Return the response to a ModelInferRequest, or why there is none, within so many seconds.
+
+        `quick`: the message is small enough to be answered on the event loop by a model that is quick.
+        """
+        plane, handle = self._plane, self._handle
+        self._started = time.perf_counter()
+        plane.metrics.started(plane.model, handle.version.identity.version)
+        try:
+            plane.admission.submit(
+                self._work(message),
+                self._done,
+                within=within,
+                wanted=lambda: not self._gone,
+                inline=quick and handle.model.pace.quick,
+            )
+        except RequestError as error:
+            self._done(None, error)
+        try:
+            return await self._ended
+        except asyncio.CancelledError:
+            self._gone = True
+            raise
+
+    def _work(self, message: Any) -> Callable[[], bytes]:
+        # The model is held by this function alone, which is dropped with its job; a coroutine would hold it longer.
+        plane, model, version = self._plane, self._handle.model, self._handle.version.identity.version
+
+        def work() -> bytes:
+            began = time.perf_counter()
+            request = codec.decode(message, model.manifest.interface)
+            content = codec.encode(plane.model, version, request, model.infer(request.inputs))
+            model.pace.observe(time.perf_counter() - began)
+            return content
+
+        return work
+
+    def _done(self, content: bytes | None, error: Exception | None) -> None:
+        """On the event loop, exactly once."""
+        plane, handle = self._plane, self._handle
+        version = handle.version.identity.version
+        outcome = content if error is None else plane.explained(version, error)
+        status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
+        plane.metrics.finished(plane.model, version, status, time.perf_counter() - self._started)
+        handle.release()
+        if outcome is not None and not self._ended.done():
+            self._ended.set_result(outcome)

@@ -1,0 +1,141 @@
+"""The methods of GRPCInferenceService over a data plane.
+
+Each one that is about a version names it in its trailing metadata, `x-model-version` and, if the deployer gave one,
+`x-model-revision`; so do its errors. What only changes the server (loading, shared memory, log settings) is not here:
+a client is told UNIMPLEMENTED.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from luntra_serving.errors import RequestError
+from luntra_serving.server.grpc import codec, descriptions, messages
+from luntra_serving.server.grpc.inference import Inference
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from luntra_serving.server.dataplane import DataPlane
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.swap.version import Handle, Identity
+
+_STATUS = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""What RequestError says in HTTP -> what gRPC says."""
+
+_WORDS = 600
+"""Characters of an error's message: it travels in a header, percent-encoded, and clients take 8 KiB of those."""
+_LONGEST = 300.0
+"""Seconds that a request may take, whatever its deadline."""
+_SMALL = 16 << 10
+"""Bytes of a message up to which a quick model's request may run on the event loop."""
+
+
+class Service:
+    """Answers messages, as bytes, with messages, as bytes; used from the event loop alone."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    def handler(self) -> Any:
+        """Return what a gRPC server calls."""
+        answers: dict[str, Callable[[Any, Any], Any]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "RepositoryIndex": self._repository_index,
+        }
+        methods = {name: _describing(name, answer) for name, answer in answers.items()}
+        methods["ModelInfer"] = self._infer
+        handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+        return grpc.method_handlers_generic_handler(messages.SERVICE, handlers)
+
+    async def _infer(self, content: bytes, context: Any) -> bytes:
+        try:
+            message = codec.parse("ModelInfer", content)
+            handle = self._hold(message.model_name, message.model_version, context)
+        except RequestError as error:
+            return await _refuse(context, error)
+        remaining = context.time_remaining()
+        within = self._plane.deadline if remaining is None else min(remaining, _LONGEST)
+        result = await Inference(self._plane, handle).result(message, quick=len(content) <= _SMALL, within=within)
+        return await _refuse(context, result) if isinstance(result, RequestError) else result
+
+    def _server_live(self, _request: Any, _context: Any) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    def _server_ready(self, _request: Any, _context: Any) -> Any:
+        return messages.ServerReadyResponse(ready=self._plane.ready)
+
+    def _server_metadata(self, _request: Any, _context: Any) -> Any:
+        return descriptions.server_metadata()
+
+    def _model_ready(self, request: Any, context: Any) -> Any:
+        """A question, not a demand: a model that is not here is not ready, which is no error."""
+        try:
+            self._hold(request.name, request.version, context).release()
+        except RequestError:
+            return messages.ModelReadyResponse(ready=False)
+        return messages.ModelReadyResponse(ready=self._plane.ready)
+
+    def _model_metadata(self, request: Any, context: Any) -> Any:
+        handle = self._hold(request.name, request.version, context)
+        with handle as model:
+            return descriptions.model_metadata(self._plane.model, handle.version.identity.version, model)
+
+    def _model_config(self, request: Any, context: Any) -> Any:
+        with self._hold(request.name, request.version, context) as model:
+            return descriptions.model_config(self._plane.model, model)
+
+    def _repository_index(self, request: Any, _context: Any) -> Any:
+        statuses = self._plane.swapper.statuses().values()
+        return descriptions.repository_index(self._plane.model, statuses, ready=request.ready)
+
+    def _hold(self, model: str, version: str, context: Any) -> Handle[ReadyModel]:
+        """Hold the version that a message is about, and name it in the answer. Raises RequestError."""
+        plane = self._plane
+        plane.check_name(model)
+        try:
+            handle = plane.hold(version or None)
+        except RequestError:
+            context.set_trailing_metadata((("x-model-version", plane.expected_version),))
+            raise
+        context.set_trailing_metadata(_names(handle.version.identity))
+        return handle
+
+
+def _describing(method: str, answer: Callable[[Any, Any], Any]) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """Return the handler of a method that has its answer at once."""
+
+    async def handle(content: bytes, context: Any) -> bytes:
+        try:
+            response = answer(codec.parse(method, content), context)
+        except RequestError as error:
+            return await _refuse(context, error)
+        written: bytes = response.SerializeToString()
+        return written
+
+    return handle
+
+
+async def _refuse(context: Any, error: RequestError) -> bytes:
+    """End the call with the status that says so; the trailing metadata stays."""
+    await context.abort(_STATUS[error.status], error.message[:_WORDS])
+    raise AssertionError("abort raises")
+
+
+def _names(identity: Identity) -> tuple[tuple[str, str], ...]:
+    version = ("x-model-version", identity.version)
+    return (version, ("x-model-revision", identity.revision)) if identity.revision else (version,)
