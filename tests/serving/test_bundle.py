@@ -18,7 +18,7 @@ from luntra_serving.bundle.main import main
 from luntra_serving.bundle.manifest import Draft, Normalisation, OutputStep, Tolerance
 from luntra_serving.bundle.pack import pack
 from luntra_serving.bundle.paths import check_distinct, check_path
-from luntra_serving.bundle.processing import postprocess, preprocess, softmax
+from luntra_serving.bundle.processing import Pipeline, softmax
 from luntra_serving.bundle.samples import largest_excess, read_samples, write_samples
 from luntra_serving.bundle.verify import Bundle, verify_folder
 from luntra_serving.errors import PermanentLoadError, Reason
@@ -232,10 +232,10 @@ class TestProcessing:
         return Draft.model_validate(points_draft(**changes))
 
     def test_normalisation_is_value_times_scale_plus_offset_in_fp32(self) -> None:
-        one = preprocess(self.draft(), {"points": POINTS})["points"]
+        one = Pipeline(self.draft()).before({"points": POINTS})["points"]
         np.testing.assert_array_equal(one, POINTS * np.float32(0.5) - np.float32(1))
         step = Normalisation(input="points", scale=(1.0, 2.0, 3.0), offset=(0.0, 0.0, 1.0)).model_dump()
-        many = preprocess(self.draft(preprocessing=[step]), {"points": POINTS.astype(np.int64)})["points"]
+        many = Pipeline(self.draft(preprocessing=[step])).before({"points": POINTS.astype(np.int64)})["points"]
         np.testing.assert_array_equal(many, (POINTS.astype(np.int64) * [1, 2, 3] + [0, 0, 1]).astype(np.float32))
         assert many.dtype == np.float32
 
@@ -254,7 +254,7 @@ class TestProcessing:
         ]
         interface = {"inputs": points_draft()["interface"]["inputs"], "outputs": outputs}
         draft = self.draft(interface=interface, postprocessing=steps)
-        result = postprocess(draft, {"scores": np.array([[0.1, 0.9], [3, 2]], dtype=np.float32)})
+        result = Pipeline(draft).after({"scores": np.array([[0.1, 0.9], [3, 2]], dtype=np.float32)})
         assert result["best"].tolist() == [1, 0]
         assert result["word"].tolist() == [b"rechts", b"links"]
 

@@ -11,31 +11,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from luntra_serving.bundle.datatypes import Array
-    from luntra_serving.bundle.manifest import Draft, Normalisation, OutputStep
+    from luntra_serving.bundle.manifest import Draft, OutputStep
 
 
-def preprocess(manifest: Draft, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the model's own inputs for a client's; normalised ones are FP32, the others are passed through."""
-    ready = dict(inputs)
-    for step in manifest.preprocessing:
-        ready[step.input] = _normalise(step, ready[step.input])
-    return ready
+class Pipeline:
+    """A bundle's steps with their constants made ready once; each request only computes."""
 
+    __slots__ = ("_before", "_outputs")
 
-def postprocess(manifest: Draft, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the client's outputs, in the interface's order, for the model's own.
+    def __init__(self, manifest: Draft) -> None:
+        self._before = [
+            (step.input, np.asarray(step.scale, dtype=np.float32), np.asarray(step.offset, dtype=np.float32))
+            for step in manifest.preprocessing
+        ]
+        steps = {step.output: step for step in manifest.postprocessing}
+        self._outputs: list[tuple[str, str, Callable[[Array], Array] | None]] = []
+        for spec in manifest.interface.outputs:
+            step = steps.get(spec.name)
+            self._outputs.append((spec.name, step.tensor if step else spec.name, _function(step) if step else None))
 
-    Raises KeyError if the model did not give a tensor that an output needs.
-    """
-    steps = {step.output: step for step in manifest.postprocessing}
-    outputs = {}
-    for spec in manifest.interface.outputs:
-        step = steps.get(spec.name)
-        outputs[spec.name] = tensors[spec.name] if step is None else _apply(step, tensors[step.tensor])
-    return outputs
+    def before(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the model's own inputs for a client's; normalised ones are FP32, the others are passed through."""
+        ready = dict(inputs)
+        for name, scale, offset in self._before:
+            ready[name] = ready[name].astype(np.float32) * scale + offset
+        return ready
+
+    def after(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the client's outputs, in the interface's order, for the model's own.
+
+        Raises KeyError if the model did not give a tensor that an output needs.
+        """
+        return {
+            name: tensors[tensor] if function is None else function(tensors[tensor])
+            for name, tensor, function in self._outputs
+        }
 
 
 def model_tensors(manifest: Draft) -> set[str]:
@@ -44,23 +57,21 @@ def model_tensors(manifest: Draft) -> set[str]:
     return {steps.get(spec.name, spec.name) for spec in manifest.interface.outputs}
 
 
-def _normalise(step: Normalisation, values: Array) -> Array:
-    scale = np.asarray(step.scale, dtype=np.float32)
-    offset = np.asarray(step.offset, dtype=np.float32)
-    return values.astype(np.float32) * scale + offset
-
-
-def _apply(step: OutputStep, scores: Array) -> Array:
+def _function(step: OutputStep) -> Callable[[Array], Array]:
     if step.step == "softmax":
-        return softmax(scores)
-    best = np.asarray(np.argmax(scores, axis=-1), dtype=np.int64)
+        return softmax
     if step.labels is None:
-        return best
+        return _best
     names = np.array([label.encode() for label in step.labels], dtype=np.object_)
-    return np.asarray(names[best], dtype=np.object_)
+    return lambda scores: np.asarray(names[_best(scores)], dtype=np.object_)
+
+
+def _best(scores: Array) -> Array:
+    return np.asarray(np.argmax(scores, axis=-1), dtype=np.int64)
 
 
 def softmax(scores: Array) -> Array:
     """Return probabilities along the last axis of `scores`, in its own datatype, safe for large scores."""
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=scores.dtype)
+    # The ufuncs themselves: for a small tensor, what numpy wraps around them costs more than they do.
+    powers = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True))
+    return np.asarray(powers / np.add.reduce(powers, axis=-1, keepdims=True), dtype=scores.dtype)

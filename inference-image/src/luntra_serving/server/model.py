@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from luntra_serving.bundle.datatypes import NUMPY_TYPES, Array
-from luntra_serving.bundle.processing import postprocess, preprocess
+from luntra_serving.bundle.processing import Pipeline
 from luntra_serving.bundle.samples import Samples, largest_excess
 from luntra_serving.errors import PermanentLoadError, Reason, RequestError
 from luntra_serving.server.admission import Pace
@@ -18,18 +17,19 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
 class ReadyModel:
     """A backend's model between the bundle's pre- and post-processing. Safe to call from several threads."""
 
-    manifest: Manifest
-    loaded: LoadedModel
-    pace: Pace = field(default_factory=Pace)
+    __slots__ = ("_pipeline", "loaded", "manifest", "pace")
+
+    def __init__(self, manifest: Manifest, loaded: LoadedModel) -> None:
+        self.manifest, self.loaded = manifest, loaded
+        self.pace = Pace()
+        self._pipeline = Pipeline(manifest)
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the interface's outputs. Raises RequestError: 400 for unfit inputs, 500 if the model is at fault."""
-        tensors = self.loaded.infer(preprocess(self.manifest, inputs))
-        outputs = postprocess(self.manifest, tensors)
+        outputs = self._pipeline.after(self.loaded.infer(self._pipeline.before(inputs)))
         for spec in self.manifest.interface.outputs:
             output = outputs[spec.name]
             if output.dtype != NUMPY_TYPES[spec.datatype] or not spec.accepts(output.shape):

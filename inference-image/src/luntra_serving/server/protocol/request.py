@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from luntra_serving.errors import RequestError
 from luntra_serving.server.protocol import tensors
 
@@ -55,7 +57,7 @@ def header_length(value: str | None, body_length: int) -> int:
 
 def decode(body: bytes, json_length: int, interface: Interface) -> InferRequest:
     """Return the request in `body`, whose first `json_length` bytes are JSON. Raises RequestError (400)."""
-    document = _object("the request", _json(body[:json_length]))
+    document = _object("the request", _json(body if json_length == len(body) else body[:json_length]))
     parameters = _object("parameters", document.get("parameters", {}))
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
@@ -125,6 +127,10 @@ def outputs_of(entries: Any, interface: Interface, binary: bool) -> tuple[Reques
 
 
 def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        pass  # Python's own parser takes a little more (a text with half a surrogate pair), and says better what is wrong
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

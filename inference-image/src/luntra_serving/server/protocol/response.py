@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from luntra_serving.server.protocol import tensors
 
@@ -27,7 +28,7 @@ class Body:
 
 def write_json(value: object) -> bytes:
     """Return `value` as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return orjson.dumps(value)
 
 
 def encode(model: str, version: str, request: InferRequest, outputs: Mapping[str, Array]) -> Body:
