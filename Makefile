@@ -13,7 +13,7 @@ CRD := crds/luntra.io_modeldeployments.yaml
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit integration e2e soak lint fmt types crds protos images cluster-up cluster-down bench clean binaries
+.PHONY: help setup demo test unit integration e2e soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -48,7 +48,7 @@ lint: setup types ## Formatting, lint, import contracts, generated files, chart
 	@$(PROTOC)=/dev/stdout $(notdir $(PROTO)) | cmp --quiet - $(PROTO:.proto=.binpb) || { echo "$(PROTO:.proto=.binpb) is not what the .proto says; run: make protos"; exit 1; }
 
 types: setup ## mypy, strict
-	@$(RUN) mypy --no-error-summary operator/src inference-image/src e2e tests
+	@$(RUN) mypy --no-error-summary operator/src inference-image/src benchmarks e2e tests
 
 fmt: setup ## Format and mend what can be mended
 	@$(RUN) ruff format --quiet .
@@ -73,8 +73,10 @@ cluster-up: setup ## Make the kind cluster `luntra`, or find it well
 cluster-down: setup ## Remove it, and everything that it left on this machine but for the cache
 	@$(RUN) python -m e2e.kind down
 
-bench: ## Benchmarks against the peers
-	@echo "there are none yet: they come with the server's and the engine's full versions"; exit 1
+bench: bench-serving ## Benchmarks against the peers
+
+bench-serving: setup ## The model server beside Triton's Python backend, MLServer and KServe, 25 minutes (QUICK=1: 4)
+	@$(RUN) python -m benchmarks.serving $(if $(QUICK),--quick)
 
 clean: ## Remove what was built in this folder; the cache in ~/.cache/luntra and the cluster stay
 	rm -rf build dist .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
