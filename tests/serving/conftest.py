@@ -25,16 +25,17 @@ def points(tmp_path: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def points_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of the points bundle, for tests that leave it as it is."""
+    """A server of the points bundle over both protocols, for tests that leave it as it is."""
     bundle = points_bundle(tmp_path_factory.mktemp("bundles") / "points-v1")
-    with ServerProcess(bundle.folder, "--max-body", "100000") as server:
+    with ServerProcess(bundle.folder, "--max-body", "100000", "--grpc-port", "0") as server:
         yield server.wait_ready()
 
 
 @pytest.fixture(scope="session")
 def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of the echo bundle."""
-    with ServerProcess(echo_bundle(tmp_path_factory.mktemp("bundles") / "echo-v7").folder) as server:
+    """A server of the echo bundle over both protocols."""
+    bundle = echo_bundle(tmp_path_factory.mktemp("bundles") / "echo-v7")
+    with ServerProcess(bundle.folder, "--grpc-port", "0") as server:
         yield server.wait_ready()
 
 

@@ -74,15 +74,16 @@ def listen(settings: Settings) -> Listening:
     return Listening(
         _bind(settings.host, settings.http_port),
         _bind(settings.management_host, settings.management_port),
-        None if settings.grpc_port is None else _grpc(settings.host, settings.grpc_port, settings.max_body),
+        None if settings.grpc_port is None else _listen_grpc(settings, settings.grpc_port),
     )
 
 
-def _grpc(host: str, port: int, max_body: int) -> GrpcListener:
-    # Imported where somebody asks for it: the library costs 15 MB and a tenth of a second.
+def _listen_grpc(settings: Settings, port: int) -> GrpcListener:
+    # Imported where somebody asks for it: the library costs 17 MB and a tenth of a second.
     from luntra_serving.server.grpc.listener import GrpcListener
 
-    return GrpcListener(host, port, max_body)
+    delay = settings.termination_delay
+    return GrpcListener(settings.host, port, max_body=settings.max_body, termination_delay=delay)
 
 
 def _bind(host: str, port: int) -> socket.socket:
