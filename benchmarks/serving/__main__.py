@@ -15,6 +15,8 @@ from benchmarks.serving.models import digits, points
 from benchmarks.serving.plan import QUICK, WHOLE
 from benchmarks.serving.results import Named, Results, write
 from benchmarks.serving.servers import NAMES, servers
+from benchmarks.serving.swap_cost import swap_cost
+from benchmarks.serving.swap_latency import swap_latencies
 from benchmarks.serving.throughput import throughput
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress
@@ -56,7 +58,11 @@ def run(quick: bool, names: Sequence[str], progress: Progress) -> Results:
         )
         began = progress.elapsed
         closed = throughput(compared, models, plan, work, progress)
-    return replace(results, throughput=closed, seconds=round(progress.elapsed - began, 1))
+        swaps = swap_latencies(compared, models[-1], plan, work, progress)
+        with progress.step("cost of the swapper"):
+            cost = swap_cost(models[0], work)
+    seconds = round(progress.elapsed - began, 1)
+    return replace(results, throughput=closed, swaps=swaps, swap_cost=cost, seconds=seconds)
 
 
 def _parser() -> argparse.ArgumentParser:

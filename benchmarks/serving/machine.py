@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import time
+import timeit
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 from benchmarks.serving.results import Calibration, Machine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _CALLS = 100_000
-_REPEATS = 9
+_REPEATS = 15
 _BLOCK = 64 << 20
 
 
@@ -38,31 +34,22 @@ def machine() -> Machine:
 
 def calibrate() -> Calibration:
     """Time an empty call and the copying of 64 MiB."""
-    source, target = bytearray(_BLOCK), bytearray(_BLOCK)
-
-    def copy() -> None:
-        target[:] = source
-
-    return Calibration(seconds_of(_nothing, _CALLS), _BLOCK / seconds_of(copy, 1))
+    names = {"source": bytearray(_BLOCK), "target": bytearray(_BLOCK)}
+    return Calibration(empty_call(), _BLOCK / seconds_of("target[:] = source", names, 1))
 
 
-def seconds_of(call: Callable[[], object], times: int) -> float:
-    """Median seconds of one call, of repeats of so many calls each, without what the loop around them takes."""
-    return max(_per_call(call, times) - (_per_call(None, times) if times > 1 else 0.0), 0.0)
+def empty_call() -> float:
+    """Seconds of a call of a function that does nothing."""
+    return seconds_of("nothing()", {"nothing": _nothing}, _CALLS)
 
 
-def _per_call(call: Callable[[], object] | None, times: int) -> float:
-    found = []
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        if call is None:
-            for _ in range(times):
-                pass
-        else:
-            for _ in range(times):
-                call()
-        found.append((time.perf_counter() - began) / times)
-    return median(found)
+def seconds_of(statement: str, names: dict[str, object], times: int) -> float:
+    """Median seconds of one run of `statement`, of repeats of so many runs each, without those of the loop around it."""
+    return max(_median(statement, names, times) - _median("pass", names, times), 0.0)
+
+
+def _median(statement: str, names: dict[str, object], times: int) -> float:
+    return median(timeit.repeat(statement, globals=names, number=times, repeat=_REPEATS)) / times
 
 
 def _nothing() -> None:

@@ -24,5 +24,5 @@ class Plan:
     calm: float
 
 
-WHOLE = Plan(repeats=3, closed_seconds=2.5, rates=(200, 1000), swaps=50, calm=0.8)
-QUICK = Plan(repeats=1, closed_seconds=1.0, rates=(200,), swaps=5, calm=0.8)
+WHOLE = Plan(repeats=3, closed_seconds=2.0, rates=(200, 1000), swaps=50, calm=0.6)
+QUICK = Plan(repeats=1, closed_seconds=1.0, rates=(200,), swaps=5, calm=0.6)

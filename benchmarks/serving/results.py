@@ -83,8 +83,8 @@ class Swaps:
     """Changes of the model under a constant rate.
 
     `swap_seconds` are the medians and maxima from the order to the first answer of the new version; `control` are windows of
-    the same length in which nothing was changed. `saturated`: the server could not keep up with the rate, so that the
-    measurement was broken off. Of `checked` answers `wrong` were no version's.
+    the same length in which nothing was changed. `saturated`: the server does not keep up with the rate even
+    at rest, so that there are no figures. Of `checked` answers `wrong` were no version's.
     """
 
     server: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,38 +28,50 @@ class Luntra:
 
     def start(self, model: Model, work: Path, core: int) -> Running:
         """See `Server.start`."""
-        port, management = free_port(), free_port()
-        document = work / "document.json"
-        document.write_text(json.dumps(document_for(model, 1, "v1")))
-        command = [
-            str(Path(sys.executable).with_name("luntra-serve")),
-            *("--document", str(document)),
-            *("--cache-dir", str(work / "cache")),
-            *("--http-port", str(port), "--management-port", str(management)),
-            # The peers know no deadline and may think with one core: so may ours.
-            *("--deadline", "30s", "--threads", "1", "--termination-delay", "0s", "--log-format", "json"),
-        ]
-        process = ServerProcess(command, core, work / "server.log")
-        process.wait_ready(port, "/v2/health/ready")
+        launched = launch(model, work, core)
         generations = itertools.count(2)
 
         def reload(version: str) -> None:
-            put(model, management, next(generations), version)
+            # The generation makes a new revision, so that nothing that is in memory can be used again.
+            generation = next(generations)
+            document = document_for(model, generation, version, f"r{generation}")
+            reply = ask(launched.management, "PUT", f"/v1/models/{model.name}", json.dumps(document).encode())
+            if reply.status != 200:
+                raise HarnessError(f"the document was refused with {reply.status}: {reply.body[:300]!r}")
 
-        return Running(process, port, f"/v2/models/{model.name}/infer", reload)
+        return Running(launched.process, launched.port, f"/v2/models/{model.name}/infer", reload)
 
 
-def document_for(model: Model, generation: int, version: str, revision: str | None = None) -> dict[str, Any]:
-    """The workload's document; without a `revision` the generation is in it, so that nothing in memory can be reused."""
+@dataclass(frozen=True)
+class Launched:
+    """A server process and its two ports."""
+
+    process: ServerProcess
+    port: int
+    management: int
+
+
+def launch(model: Model, work: Path, core: int) -> Launched:
+    """Serve version v1, revision r1, generation 1, from the empty folder `work`. Raises HarnessError."""
+    port, management = free_port(), free_port()
+    document = work / "document.json"
+    document.write_text(json.dumps(document_for(model, 1, "v1", "r1")))
+    command = [
+        str(Path(sys.executable).with_name("luntra-serve")),
+        *("--document", str(document)),
+        *("--cache-dir", str(work / "cache")),
+        *("--http-port", str(port), "--management-port", str(management)),
+        # The peers know no deadline and think with one core: so does ours here.
+        *("--deadline", "30s", "--threads", "1", "--termination-delay", "0s", "--log-format", "json"),
+    ]
+    process = ServerProcess(command, core, work / "server.log")
+    process.wait_ready(port, "/v2/health/ready")
+    return Launched(process, port, management)
+
+
+def document_for(model: Model, generation: int, version: str, revision: str) -> dict[str, Any]:
+    """The workload's document that wants `version` alone."""
     chosen = model.versions[version]
-    target = {"version": version, "uri": chosen.folder.resolve().as_uri(), "digest": chosen.digest}
-    target["revision"] = revision or f"r{generation}"
+    uri = chosen.folder.resolve().as_uri()
+    target = {"version": version, "revision": revision, "uri": uri, "digest": chosen.digest}
     return {"generation": generation, "model": model.name, "stable": target}
-
-
-def put(model: Model, management: int, generation: int, version: str) -> None:
-    """Tell the server to serve `version`. Raises HarnessError if it refuses."""
-    body = json.dumps(document_for(model, generation, version)).encode()
-    reply = ask(management, "PUT", f"/v1/models/{model.name}", body)
-    if reply.status != 200:
-        raise HarnessError(f"the document was refused with {reply.status}: {reply.body[:300]!r}")
