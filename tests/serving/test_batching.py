@@ -58,6 +58,12 @@ def test_inputs_of_different_lengths_are_not_joined() -> None:
     assert groups([odd, odd], 32) == [[0], [1]]
 
 
+def test_empty_request_runs_by_itself() -> None:
+    empty = {"x": np.zeros((0, 2), dtype=np.float32)}
+    assert groups([points(1), empty, points(2)], 32) == [[0], [1], [2]]
+    assert groups([empty], 32) == [[0]]
+
+
 def test_one_bad_request_spoils_nobody_elses_answer() -> None:
     model = Doubling()
     results = infer_all(model, [points(1), points(-1), points(2)], 32)

@@ -40,13 +40,14 @@ def infer_all(
 def groups(requests: Sequence[Tensors], max_rows: int) -> list[list[int]]:
     """Indices of the requests that may run as one, in order of arrival."""
     found: list[list[int]] = []
-    open_groups: dict[tuple[object, ...], tuple[list[int], int]] = {}
+    open_groups: dict[tuple[object, ...], tuple[list[int] | None, int]] = {}
     for index, request in enumerate(requests):
         rows = {len(tensor) if tensor.ndim else -1 for tensor in request.values()}
         kind = tuple((name, tensor.dtype, tensor.shape[1:]) for name, tensor in sorted(request.items()))
-        group, size = open_groups.get(kind, ([], max_rows))
-        count = next(iter(rows)) if len(rows) == 1 else max_rows  # inputs of different lengths run alone
-        if size + count > max_rows:
+        group, size = open_groups.get(kind, (None, 0))
+        # Inputs of different lengths run alone, and so does an empty one: what a model answers to it is its own affair.
+        count = next(iter(rows)) if len(rows) == 1 and 0 not in rows else max_rows
+        if group is None or size + count > max_rows:
             group, size = [], 0
             found.append(group)
         group.append(index)

@@ -17,6 +17,7 @@ from luntra_serving import __version__
 from luntra_serving.durations import parse_duration
 from luntra_serving.errors import RequestError
 from luntra_serving.server.exchange import Answer, Exchange, error_answer
+from luntra_serving.server.jobs import Job
 from luntra_serving.server.protocol import request as wire_request
 from luntra_serving.server.protocol import response as wire_response
 from luntra_serving.swap.swapper import NotServedError
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from luntra_serving.telemetry.metrics import ServingMetrics
 
 _MAX_DEADLINE = 300.0
-_SMALL = 16 << 10
-"""Bytes of a body up to which a quick model's request may run on the event loop."""
+SMALL = 16 << 10
+"""Bytes of a request up to which it may run on the event loop, if its model is quick."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,22 +164,15 @@ class Call:
             _refuse_encoding(exchange.header(b"content-encoding"))
             length = wire_request.header_length(exchange.header(b"inference-header-content-length"), len(body))
             within = _deadline(exchange.header(b"x-request-deadline"), plane.deadline)
-            version = handle.version.identity.version
-
-            def work() -> wire_response.Body:
-                began = time.perf_counter()
-                request = wire_request.decode(body, length, model.manifest.interface)
-                result = wire_response.encode(plane.model, version, request, model.infer(request.inputs))
-                model.pace.observe(time.perf_counter() - began)
-                return result
-
-            plane.admission.submit(
-                work,
-                self._done,
-                within=within,
+            version, name = handle.version.identity.version, plane.model
+            job = Job(
+                model,
+                decode=lambda: wire_request.decode(body, length, model.manifest.interface),
+                encode=lambda request, outputs: wire_response.encode(name, version, request, outputs),
+                done=self._done,
                 wanted=lambda: not exchange.gone,
-                inline=model.pace.quick and len(body) <= _SMALL,
             )
+            plane.admission.submit(job, within=within, small=len(body) <= SMALL)
         except RequestError as error:
             self._done(None, error)
 

@@ -71,8 +71,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     options = vars(_parser().parse_args(arguments))
     if options["bundle"] is not None:
         options = {**_LAPTOP, **{name: value for name, value in options.items() if value is not None}}
-    for reserved in ("max_batch", "batch_delay"):
-        options.pop(reserved, None)
+    options.pop("batch_delay", None)
     if options.get("log_format") is None:
         options["log_format"] = "text" if sys.stderr.isatty() else "json"
     options["pod"] = os.environ.get("HOSTNAME", "")
@@ -125,8 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-queue", type=_count, help=f"requests that may wait (default {defaults.max_queue})")
     add("--max-body", type=_count, help=f"largest request body in bytes (default {defaults.max_body})")
     add("--threads", type=_count, help="cores for one inference (default 0: those that the container may use)")
-    add("--max-batch", type=_count, help="reserved: requests are not batched yet")
-    add("--batch-delay", type=_duration, help="reserved: requests are not batched yet")
+    add(
+        "--max-batch",
+        type=_count,
+        help=f"rows that may run at once, of requests that wait together (default {defaults.max_batch})",
+    )
+    add("--batch-delay", type=_duration, help="reserved: no request waits for company")
     add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
     add("--version", action="version", version=f"luntra-serve {__version__}")
     return parser

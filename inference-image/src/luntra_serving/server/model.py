@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from luntra_serving.bundle.datatypes import NUMPY_TYPES, Array
 from luntra_serving.bundle.processing import Pipeline
 from luntra_serving.bundle.samples import Samples, largest_excess
 from luntra_serving.errors import PermanentLoadError, Reason, RequestError
-from luntra_serving.server.admission import Pace
+from luntra_serving.server.batching import joinable
+from luntra_serving.server.pace import Pace
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +24,11 @@ if TYPE_CHECKING:
 class ReadyModel:
     """A backend's model between the bundle's pre- and post-processing. Safe to call from several threads."""
 
-    __slots__ = ("_pipeline", "loaded", "manifest", "pace")
+    __slots__ = ("_pipeline", "joinable", "loaded", "manifest", "pace")
 
     def __init__(self, manifest: Manifest, loaded: LoadedModel) -> None:
         self.manifest, self.loaded = manifest, loaded
+        self.joinable = joinable(manifest.interface)
         self.pace = Pace()
         self._pipeline = Pipeline(manifest)
 
@@ -48,10 +53,28 @@ class ReadyModel:
             raise _failed(error.message) from error
         except Exception as error:  # whatever a vendor library raises here says that the model does not work
             raise _failed(f"{type(error).__name__}: {error}") from error
-        for name, expected in samples.outputs.items():
-            problem = largest_excess(outputs[name], expected, self.manifest.selfTest.tolerance)
+        problem = self._difference(outputs, samples.outputs)
+        if problem:
+            raise _failed(problem)
+        if self.joinable and not self._rows_are_independent(samples):
+            self.joinable = False
+            fix = "requests run one by one; export the model so that a row's output does not depend on other rows"
+            _log.warning("a row's output depends on its batch", extra={"model": self.manifest.name, "fix": fix})
+
+    def _rows_are_independent(self, samples: Samples) -> bool:
+        """Whether the first sample comes out the same alone as it does among the others."""
+        try:
+            alone = self.infer({name: tensor[:1] for name, tensor in samples.inputs.items()})
+        except Exception:  # noqa: BLE001 - a model that takes no single row is not joined, and that is all
+            return False
+        return self._difference(alone, {name: tensor[:1] for name, tensor in samples.outputs.items()}) is None
+
+    def _difference(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> str | None:
+        for name, tensor in expected.items():
+            problem = largest_excess(outputs[name], tensor, self.manifest.selfTest.tolerance)
             if problem:
-                raise _failed(f"output {name!r} {problem}")
+                return f"output {name!r} {problem}"
+        return None
 
 
 def _failed(problem: str) -> PermanentLoadError:

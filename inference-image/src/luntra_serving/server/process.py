@@ -131,7 +131,7 @@ async def run(
         model=document.model,
         expected_version=document.stable.version,
         swapper=swapper,
-        admission=Admission(workers=max(2, cores), max_queue=settings.max_queue),
+        admission=Admission(workers=max(2, cores), max_queue=settings.max_queue, max_batch=max(1, settings.max_batch)),
         metrics=metrics,
         readiness=readiness,
         deadline=settings.deadline,

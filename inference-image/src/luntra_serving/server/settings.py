@@ -27,6 +27,7 @@ class Settings:
     drain_limit: float = 15.0
     deadline: float = 0.5
     max_queue: int = 256
+    max_batch: int = 32
     max_body: int = 64 << 20
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""

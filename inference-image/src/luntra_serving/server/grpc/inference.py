@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from luntra_serving.errors import RequestError
 from luntra_serving.server.grpc import codec
+from luntra_serving.server.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from luntra_serving.server.dataplane import DataPlane
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.swap.version import Handle
@@ -35,22 +34,16 @@ class Inference:
         self._gone = False
         self._ended: asyncio.Future[bytes | RequestError] = asyncio.get_running_loop().create_future()
 
-    async def result(self, message: Any, *, quick: bool, within: float) -> bytes | RequestError:
+    async def result(self, message: Any, *, small: bool, within: float) -> bytes | RequestError:
         """Return the response to a ModelInferRequest, or why there is none, within so many seconds.
 
-        `quick`: the message is small enough to be answered on the event loop by a model that is quick.
+        `small`: the message may be answered on the event loop by a model that is quick.
         """
         plane, handle = self._plane, self._handle
         self._started = time.perf_counter()
         plane.metrics.started(plane.model, handle.version.identity.version)
         try:
-            plane.admission.submit(
-                self._work(message),
-                self._done,
-                within=within,
-                wanted=lambda: not self._gone,
-                inline=quick and handle.model.pace.quick,
-            )
+            plane.admission.submit(self._job(message), within=within, small=small)
         except RequestError as error:
             self._done(None, error)
         try:
@@ -59,18 +52,16 @@ class Inference:
             self._gone = True
             raise
 
-    def _work(self, message: Any) -> Callable[[], bytes]:
-        # The model is held by this function alone, which is dropped with its job; a coroutine would hold it longer.
-        plane, model, version = self._plane, self._handle.model, self._handle.version.identity.version
-
-        def work() -> bytes:
-            began = time.perf_counter()
-            request = codec.decode(message, model.manifest.interface)
-            content = codec.encode(plane.model, version, request, model.infer(request.inputs))
-            model.pace.observe(time.perf_counter() - began)
-            return content
-
-        return work
+    def _job(self, message: Any) -> Job:
+        # The model is held by the job alone, and dropped with it; a coroutine would hold it longer.
+        model, name, version = self._handle.model, self._plane.model, self._handle.version.identity.version
+        return Job(
+            model,
+            decode=lambda: codec.decode(message, model.manifest.interface),
+            encode=lambda request, outputs: codec.encode(name, version, request, outputs),
+            done=self._done,
+            wanted=lambda: not self._gone,
+        )
 
     def _done(self, content: bytes | None, error: Exception | None) -> None:
         """On the event loop, exactly once."""

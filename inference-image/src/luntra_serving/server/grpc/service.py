@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from luntra_serving.errors import RequestError
+from luntra_serving.server.dataplane import SMALL
 from luntra_serving.server.grpc import codec, descriptions, messages
 from luntra_serving.server.grpc.inference import Inference
 
@@ -36,8 +37,6 @@ _WORDS = 600
 """Characters of an error's message: it travels in a header, percent-encoded, and clients take 8 KiB of those."""
 _LONGEST = 300.0
 """Seconds that a request may take, whatever its deadline."""
-_SMALL = 16 << 10
-"""Bytes of a message up to which a quick model's request may run on the event loop."""
 
 
 class Service:
@@ -70,7 +69,7 @@ class Service:
             return await _refuse(context, error)
         remaining = context.time_remaining()
         within = self._plane.deadline if remaining is None else min(remaining, _LONGEST)
-        result = await Inference(self._plane, handle).result(message, quick=len(content) <= _SMALL, within=within)
+        result = await Inference(self._plane, handle).result(message, small=len(content) <= SMALL, within=within)
         return await _refuse(context, result) if isinstance(result, RequestError) else result
 
     def _server_live(self, _request: Any, _context: Any) -> Any:

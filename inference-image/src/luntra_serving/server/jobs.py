@@ -1,0 +1,107 @@
+"""Requests in work: decode, infer together, encode. Knows neither the wire form nor where it runs.
+
+What it costs is told to the model's pace. A defect of one request, of its encoding or of the model on it, is that request's alone.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from luntra_serving.server.batching import infer_all
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
+
+    from luntra_serving.bundle.datatypes import Array
+    from luntra_serving.server.model import ReadyModel
+    from luntra_serving.server.protocol.request import InferRequest
+
+
+class Job:
+    """One request for one model.
+
+    `done` gets what `encode` returned or the error, once, on the event loop; neither if the client was gone before it began.
+    The model is held by the job alone, and dropped with it.
+    """
+
+    __slots__ = (
+        "_decode",
+        "_done",
+        "_encode",
+        "error",
+        "finished",
+        "limit",
+        "model",
+        "request",
+        "result",
+        "timer",
+        "wanted",
+        "within",
+    )
+
+    def __init__(
+        self,
+        model: ReadyModel,
+        decode: Callable[[], InferRequest],
+        encode: Callable[[InferRequest, Mapping[str, Array]], Any],
+        done: Callable[[Any, Exception | None], None],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self.model, self._decode, self._encode, self._done, self.wanted = model, decode, encode, done, wanted
+        self.within = self.limit = 0.0
+        """Seconds that it was given, and when it may begin at the latest by time.monotonic."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.request: InferRequest | None = None
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.finished = False
+
+    def begin(self) -> bool:
+        """Decode the request, unless it is too late; whether there is something to infer."""
+        if self.finished or time.monotonic() >= self.limit or not self.wanted():
+            return False
+        try:
+            self.request = self._decode()
+        except Exception as error:  # noqa: BLE001 - it goes to the one who asked
+            self.error = error
+        return self.error is None
+
+    def end(self, outputs: Mapping[str, Array] | Exception) -> None:
+        """Encode the outputs, or take note of why there are none."""
+        if isinstance(outputs, Exception):
+            self.error = outputs
+            return
+        assert self.request is not None, "what is inferred was decoded"  # noqa: S101
+        try:
+            self.result = self._encode(self.request, outputs)
+        except Exception as error:  # noqa: BLE001 - it goes to the one who asked
+            self.error = error
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to something; what was too late, or not wanted, did not."""
+        return self.result is not None or self.error is not None or not self.wanted()
+
+    def finish(self, error: Exception | None = None) -> None:
+        """On the event loop: pass on what came of it, unless that has happened."""
+        if self.finished:
+            return
+        self.finished = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self._done(None if error else self.result, error or self.error)
+
+
+def run(jobs: Sequence[Job], max_rows: int) -> int:
+    """Run jobs of one model, joining them up to `max_rows` rows; return how many were inferred."""
+    began = time.perf_counter()
+    ready = [job for job in jobs if job.begin()]
+    if ready:
+        model = ready[0].model
+        inputs = [job.request.inputs for job in ready if job.request is not None]
+        for job, outputs in zip(ready, infer_all(model.infer, inputs, max_rows if model.joinable else 1), strict=True):
+            job.end(outputs)
+        model.pace.observe((time.perf_counter() - began) / len(jobs))
+    return len(ready)

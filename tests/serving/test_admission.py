@@ -1,0 +1,166 @@
+"""Where requests run, with whom, and until when: a real event loop, a model that tells what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from luntra_serving.errors import RequestError
+from luntra_serving.server.admission import Admission
+from luntra_serving.server.jobs import Job
+from luntra_serving.server.pace import Pace
+from luntra_serving.server.protocol.request import InferRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Model:
+    """Answers its input; `sizes` are the rows of each run, `threads` where they happened."""
+
+    joinable = True
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.sizes: list[int] = []
+        self.threads: list[int] = []
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        self.go.set()
+
+    def infer(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        self.begun.set()
+        assert self.go.wait(10)
+        self.sizes.append(len(inputs["x"]))
+        self.threads.append(threading.get_ident())
+        return {"x": inputs["x"]}
+
+    def make_quick(self) -> None:
+        for _ in range(50):
+            self.pace.observe(0.00001)
+
+
+class Asked:
+    """One request of a value, and what came of it."""
+
+    def __init__(
+        self, admission: Admission, model: Any, value: float, *, within: float = 10, small: bool = True
+    ) -> None:
+        self.outcomes: list[Any] = []
+        self.ended = asyncio.Event()
+        self.wanted = True
+        request = InferRequest(None, {"x": np.array([[value]])}, ())
+        job = Job(
+            model,
+            decode=lambda: request,
+            encode=lambda _request, outputs: outputs["x"].tolist(),
+            done=self._done,
+            wanted=lambda: self.wanted,
+        )
+        admission.submit(job, within=within, small=small)
+
+    def _done(self, result: Any, error: Exception | None) -> None:
+        self.outcomes.append(error or result)
+        self.ended.set()
+
+    async def outcome(self) -> Any:
+        async with asyncio.timeout(10):
+            await self.ended.wait()
+        [outcome] = self.outcomes
+        return outcome
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+async def test_requests_that_wait_together_run_together(model: Model) -> None:
+    admission = Admission(workers=1, max_queue=100, max_batch=4)
+    model.go.clear()
+    first = Asked(admission, model, 0)
+    await asyncio.to_thread(model.begun.wait, 10)
+    others = [Asked(admission, model, value) for value in range(1, 7)]
+    model.go.set()
+    assert [await one.outcome() for one in (first, *others)] == [[[float(value)]] for value in range(7)]
+    assert model.sizes == [1, 4, 2]
+    assert admission.waiting == 0
+
+
+async def test_h16_batch_never_mixes_versions() -> None:
+    models = Model(), Model()
+    admission = Admission(workers=1, max_queue=100, max_batch=32)
+    models[0].go.clear()
+    asked = [Asked(admission, models[0], -1)]
+    await asyncio.to_thread(models[0].begun.wait, 10)
+    asked += [Asked(admission, models[value % 2], value) for value in range(10)]
+    models[0].go.set()
+    assert [await one.outcome() for one in asked] == [[[float(value)]] for value in range(-1, 10)]
+    assert [model.sizes for model in models] == [[1, 5], [5]]
+
+
+async def test_quick_model_answers_on_the_event_loop_what_arrives_in_one_turn_of_it(model: Model) -> None:
+    model.make_quick()
+    admission = Admission(workers=1, max_queue=0, max_batch=32)
+    asked = [Asked(admission, model, value) for value in range(3)]
+    assert model.sizes == []
+    assert [await one.outcome() for one in asked] == [[[0.0]], [[1.0]], [[2.0]]]
+    assert (model.sizes, model.threads) == ([3], [threading.get_ident()])
+
+
+@pytest.mark.parametrize(("quick", "small"), [(False, True), (True, False)])
+async def test_slow_model_and_large_request_leave_the_event_loop_free(model: Model, quick: bool, small: bool) -> None:
+    if quick:
+        model.make_quick()
+    await Asked(Admission(workers=1, max_queue=0), model, 1, small=small).outcome()
+    assert model.threads != [threading.get_ident()]
+
+
+def test_one_slow_call_is_enough_to_leave_the_event_loop() -> None:
+    pace = Pace()
+    assert not pace.quick
+    for _ in range(50):
+        pace.observe(0.00001)
+    assert pace.quick
+    pace.observe(0.01)
+    assert not pace.quick
+
+
+async def test_one_more_than_the_queue_holds_is_refused(model: Model) -> None:
+    admission = Admission(workers=1, max_queue=1)
+    model.go.clear()
+    asked = [Asked(admission, model, value) for value in range(2)]
+    with pytest.raises(RequestError, match="1 requests are waiting already"):
+        Asked(admission, model, 2)
+    model.go.set()
+    assert [await one.outcome() for one in asked] == [[[0.0]], [[1.0]]]
+
+
+async def test_deadline_answers_at_once_and_what_waited_never_runs(model: Model) -> None:
+    admission = Admission(workers=1, max_queue=9)
+    model.go.clear()
+    running = Asked(admission, model, 0, within=0.05)
+    waiting = Asked(admission, model, 1, within=0.05)
+    outcomes = [await running.outcome(), await waiting.outcome()]
+    assert [outcome.status for outcome in outcomes] == [504, 504]
+    model.go.set()
+    await Asked(admission, model, 2).outcome()
+    assert model.sizes == [1, 1], "the one that waited ran after its deadline"
+    assert admission.waiting == 0
+
+
+async def test_h18_client_that_has_gone_costs_no_inference(model: Model) -> None:
+    admission = Admission(workers=1, max_queue=9)
+    model.go.clear()
+    first = Asked(admission, model, 0)
+    await asyncio.to_thread(model.begun.wait, 10)
+    gone = Asked(admission, model, 1)
+    gone.wanted = False
+    model.go.set()
+    assert await gone.outcome() is None
+    await first.outcome()
+    assert model.sizes == [1]
