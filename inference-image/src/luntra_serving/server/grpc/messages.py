@@ -2,7 +2,7 @@
 
 They live in a descriptor pool of their own: in protobuf's default pool the names of the protocol can be registered once in a
 process, and there they belong to whichever client library somebody imports. So this server can share a process with one.
-Nothing is generated for one release of the protobuf library either; see docs/adr.
+Nothing is generated for one release of the protobuf library either.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from google.protobuf.message_factory import GetMessageClass
 
 _PACKAGE = "inference"
 
+COMPILED: bytes = files(__package__).joinpath("open_inference.binpb").read_bytes()
+"""A FileDescriptorSet, as protoc writes it."""
+
 _pool = DescriptorPool()
-for _file in FileDescriptorSet.FromString(files(__package__).joinpath("open_inference.binpb").read_bytes()).file:
+for _file in FileDescriptorSet.FromString(COMPILED).file:
     _pool.Add(_file)
 
 SERVICE = f"{_PACKAGE}.GRPCInferenceService"
@@ -32,7 +35,6 @@ def _message(name: str) -> Any:
 
 
 ModelConfigResponse = _message("ModelConfigResponse")
-ModelInferRequest = _message("ModelInferRequest")
 ModelInferResponse = _message("ModelInferResponse")
 ModelMetadataResponse = _message("ModelMetadataResponse")
 ModelReadyResponse = _message("ModelReadyResponse")
