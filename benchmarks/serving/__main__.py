@@ -13,19 +13,20 @@ from benchmarks.serving.closed_loop import ensure_wrk
 from benchmarks.serving.machine import calibrate, machine
 from benchmarks.serving.models import digits, points
 from benchmarks.serving.plan import QUICK, WHOLE
+from benchmarks.serving.plot import draw
+from benchmarks.serving.publish import OUTPUT
+from benchmarks.serving.report import render
 from benchmarks.serving.results import Named, Results, write
 from benchmarks.serving.servers import NAMES, servers
 from benchmarks.serving.swap_cost import swap_cost
 from benchmarks.serving.swap_latency import swap_latencies
+from benchmarks.serving.targets import targets
 from benchmarks.serving.throughput import throughput
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-REPOSITORY = Path(__file__).parents[2]
-OUTPUT = REPOSITORY / "build" / "bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "serving.json").write_bytes(write(results))
-    print(f"results: {OUTPUT / 'serving.json'}")
+    (OUTPUT / "serving.svg").write_text(draw(results))
+    (OUTPUT / "serving.md").write_text(render(results, "serving.svg"))
+    for target in targets(results):
+        print(f"{'met   ' if target.met else 'MISSED'} {target.what}: {target.found} (target {target.wanted})")
+    print(f"the whole: {OUTPUT / 'serving.md'}")
     return 0
 
 

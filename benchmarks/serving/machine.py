@@ -34,7 +34,7 @@ def machine() -> Machine:
 
 def calibrate() -> Calibration:
     """Time an empty call and the copying of 64 MiB."""
-    names = {"source": bytearray(_BLOCK), "target": bytearray(_BLOCK)}
+    names: dict[str, object] = {"source": bytearray(_BLOCK), "target": bytearray(_BLOCK)}
     return Calibration(empty_call(), _BLOCK / seconds_of("target[:] = source", names, 1))
 
 
