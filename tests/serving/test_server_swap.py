@@ -123,6 +123,31 @@ def test_candidate_gets_its_weight_and_goes_when_the_document_says_so(
     assert get(server.address, "/v2/models/points/versions/v2").status == 404
 
 
+def test_h17_session_stays_with_its_version_in_every_pod_and_moves_one_way(
+    server: ServerProcess, bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path
+) -> None:
+    stable, sessions = target(bundles["v1"], revision="3f2a9c1d0b"), [f"episode-{number}" for number in range(40)]
+
+    def assigned(to: ServerProcess) -> dict[str, str]:
+        replies = {one: post(to.address, INFER, QUESTION, {"X-Session-Id": one}) for one in sessions}
+        return {one: reply.headers["x-model-version"] for one, reply in replies.items()}
+
+    def split(to: ServerProcess, generation: int, weight: int) -> dict[str, str]:
+        candidate = target(bundles["v2"], weight=weight)
+        assert put(to, generation, stable, candidate=candidate, session={"header": "X-Session-Id"}).status == 200
+        until(lambda: to.state("points")["weight"] == weight, "the weight")
+        return assigned(to)
+
+    third, half = split(server, 5, 30), split(server, 6, 60)
+    assert {one for one, version in third.items() if version == "v2"} < {
+        one for one, version in half.items() if version == "v2"
+    }
+    assert assigned(server) == half
+    other = ServerProcess("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "other")
+    with other as pod:
+        assert split(pod.wait_ready(), 5, 60) == half
+
+
 @pytest.mark.parametrize(("pods", "state"), [(["pod-1", "pod-2"], "Ready"), (["pod-2"], None)])
 def test_only_pods_that_are_named_serve_the_candidate(
     server: ServerProcess, bundles: dict[str, Bundle], pods: list[str], state: str | None

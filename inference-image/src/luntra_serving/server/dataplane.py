@@ -23,6 +23,8 @@ from luntra_serving.server.protocol import response as wire_response
 from luntra_serving.swap.swapper import NotServedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from luntra_serving.server.admission import Admission
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.swap.swapper import Swapper
@@ -94,10 +96,16 @@ class DataPlane:
         if model != self.model:
             raise RequestError(404, f"model {model!r} is not served here; this server has {self.model!r}")
 
-    def hold(self, version: str | None) -> Handle[ReadyModel]:
-        """Hold the version that is to answer, or the one of that name. Raises RequestError: 503 while loading, else 404."""
+    def hold(self, version: str | None, header: Callable[[str], str | None]) -> Handle[ReadyModel]:
+        """Hold the version that is to answer, or the one of that name; `header` looks one up in the request.
+
+        Raises RequestError: 503 while loading, else 404.
+        """
         try:
-            return self.swapper.acquire() if version is None else self.swapper.acquire_named(version)
+            if version is not None:
+                return self.swapper.acquire_named(version)
+            session = self.swapper.route.session
+            return self.swapper.acquire(header(session) if session else None)
         except NotServedError as error:
             if self.ready:
                 raise RequestError(404, str(error)) from error
@@ -116,7 +124,7 @@ class DataPlane:
     def _about_model(self, exchange: Exchange, model: str, version: str | None, rest: list[str]) -> Answer | None:
         self.check_name(model)
         try:
-            handle = self.hold(version)
+            handle = self.hold(version, exchange.header)
         except RequestError as error:
             answer = error_answer(error)
             answer.headers["x-model-version"] = self.expected_version
@@ -161,9 +169,9 @@ class Call:
         plane.metrics.started(plane.model, handle.version.identity.version)
         body, model = exchange.body, handle.model
         try:
-            _refuse_encoding(exchange.header(b"content-encoding"))
-            length = wire_request.header_length(exchange.header(b"inference-header-content-length"), len(body))
-            within = _deadline(exchange.header(b"x-request-deadline"), plane.deadline)
+            _refuse_encoding(exchange.header("content-encoding"))
+            length = wire_request.header_length(exchange.header("inference-header-content-length"), len(body))
+            within = _deadline(exchange.header("x-request-deadline"), plane.deadline)
             version, name = handle.version.identity.version, plane.model
             job = Job(
                 model,

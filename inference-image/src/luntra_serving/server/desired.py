@@ -82,7 +82,7 @@ class Desired:
     def step(self) -> None:
         """Do whatever can be done now; called again when a load ends."""
         with self._lock:
-            stable, candidate = self.document.stable, self._own_candidate()
+            stable, candidate, session = self.document.stable, self._own_candidate(), self.document.session
             wanted = [target for target in (stable, candidate) if target is not None]
             self._let_go({identity_of(target) for target in wanted})
             loaded = [target for target in wanted if self._loaded(target)]
@@ -90,7 +90,7 @@ class Desired:
                 return
             self._swapper.promote(identity_of(stable), alone=candidate not in loaded)
             if candidate is not None and candidate in loaded:
-                self._swapper.split(identity_of(candidate), candidate.weight)
+                self._swapper.split(identity_of(candidate), candidate.weight, session.header if session else "")
 
     def _own_candidate(self) -> Candidate | None:
         """The candidate, if this pod is one of those that are to serve it."""

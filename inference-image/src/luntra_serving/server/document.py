@@ -5,7 +5,7 @@ Fields that are not known are ignored, so that an older server can read a newer 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -37,8 +37,16 @@ class Candidate(Target):
     pods: tuple[str, ...] | None = None
 
 
+class Session(BaseModel):
+    """Requests with the same value in this header (over gRPC: in this metadata key) get the same version."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$", to_lower=True)]
+
+
 class Document(BaseModel):
-    """The desired state of one pod. `session` is reserved: read, and not acted on yet."""
+    """The desired state of one pod."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -46,7 +54,7 @@ class Document(BaseModel):
     model: Name
     stable: Target
     candidate: Candidate | None = None
-    session: dict[str, Any] | None = None
+    session: Session | None = None
 
 
 def read_document(path: Path) -> Document:

@@ -60,9 +60,9 @@ class Exchange:
         """The client has closed the connection: there is nobody to answer."""
         self.response: Answer | None = None
 
-    def header(self, name: bytes) -> str | None:
+    def header(self, name: str) -> str | None:
         """The value of a header, named in lower case, or None."""
-        value = self.headers.get(name)
+        value = self.headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     def answer(self, answer: Answer) -> None:

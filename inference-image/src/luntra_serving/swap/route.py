@@ -28,12 +28,16 @@ def share(session: str, identity: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[Model]):
-    """Who answers at one `epoch`: `candidate` gets `weight` percent of the requests, `stable` the others."""
+    """Who answers at one `epoch`: `candidate` gets `weight` percent of the requests, `stable` the others.
+
+    `session` is what whoever asks calls the part of a request that names its session; empty where sessions do not count.
+    """
 
     epoch: int = 0
     stable: Version[Model] | None = None
     candidate: Version[Model] | None = None
     weight: int = 0
+    session: str = ""
     turns: itertools.count[int] = field(default_factory=lambda: itertools.count(1), compare=False, repr=False)
 
     def pick(self, session: str | None) -> Version[Model] | None:

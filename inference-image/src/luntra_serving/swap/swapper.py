@@ -145,18 +145,21 @@ class Swapper(Generic[Model]):
                 self._let_go(other, keep=self._keep)
             return self.route
 
-    def split(self, identity: Identity, weight: int) -> Route[Model]:
-        """Give a version `weight` percent of the requests, beside the stable one. Raises NotResidentError, ValueError."""
+    def split(self, identity: Identity, weight: int, session: str = "") -> Route[Model]:
+        """Give a version `weight` percent of the requests, beside the stable one; see `Route` for `session`.
+
+        Raises NotResidentError, ValueError.
+        """
         if not 0 <= weight <= 100:
             raise ValueError(f"weight is {weight}; it must be from 0 to 100")
         with self._lock:
             version, before = self._find(identity), self.route
             if version is before.stable or before.stable is None:
                 raise ValueError(f"{identity} cannot be the candidate: it is the stable version, or there is none")
-            if before.candidate is version and before.weight == weight:
+            if before.candidate is version and (before.weight, before.session) == (weight, session):
                 return before
             self._resurrect(version)
-            self.route = Route(before.epoch + 1, before.stable, version, weight)
+            self.route = Route(before.epoch + 1, before.stable, version, weight, session)
             self._ledger.note(identity, Kind.WEIGHTED, epoch=self.route.epoch, weight=weight)
             if before.candidate is not version:
                 self._let_go(before.candidate, keep=False)

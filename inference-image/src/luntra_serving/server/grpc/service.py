@@ -107,7 +107,7 @@ class Service:
         plane = self._plane
         plane.check_name(model)
         try:
-            handle = plane.hold(version or None)
+            handle = plane.hold(version or None, dict(context.invocation_metadata() or ()).get)
         except RequestError:
             context.set_trailing_metadata((("x-model-version", plane.expected_version),))
             raise
