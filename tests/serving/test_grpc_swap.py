@@ -1,0 +1,112 @@
+"""The model is replaced while clients ask over gRPC."""
+
+from __future__ import annotations
+
+import json
+import threading
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tritonclient.grpc as triton
+
+from tests.serving.bundles import POINTS, expected, points_bundle
+from tests.serving.processes import ServerProcess, ask, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from luntra_serving.bundle.verify import Bundle
+
+CLIENTS = 3
+
+
+def target(bundle: Bundle, **more: Any) -> dict[str, Any]:
+    return {"version": bundle.manifest.version, "uri": bundle.folder.as_uri(), "digest": bundle.digest, **more}
+
+
+def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: Any) -> None:
+    document = {"generation": generation, "model": "points", "stable": stable, **more}
+    reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
+    assert reply.status == 200, reply.body
+
+
+def infer(client: triton.InferenceServerClient) -> triton.InferResult:
+    points = triton.InferInput("points", [2, 3], "FP32")
+    points.set_data_from_numpy(POINTS)
+    return client.infer("points", [points], client_timeout=30)
+
+
+class Load:
+    """Clients that ask all the time; which versions answered whom, in order, and what went wrong."""
+
+    def __init__(self, address: str) -> None:
+        self.problems: list[str] = []
+        self.versions: list[list[str]] = [[] for _ in range(CLIENTS)]
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(address, seen)) for seen in self.versions]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def answered_by(self, version: str) -> bool:
+        """Whether every client has had its latest answer from that version."""
+        return all(seen and seen[-1] == version for seen in self.versions)
+
+    def _work(self, address: str, seen: list[str]) -> None:
+        with triton.InferenceServerClient(address) as client:
+            while not self._stop.is_set():
+                try:
+                    result = infer(client)
+                except triton.InferenceServerException as error:
+                    self.problems.append(str(error))
+                    continue
+                if not np.allclose(result.as_numpy("probabilities"), expected(POINTS), rtol=1e-5):
+                    self.problems.append("other numbers")
+                seen.append(result.get_response().model_version)
+
+
+def test_model_is_replaced_and_taken_back_without_a_lost_request(document: Callable[..., Path], tmp_path: Path) -> None:
+    bundles = {name: points_bundle(tmp_path / name, version=name) for name in ("v1", "v2", "v3")}
+    # A second of delay has the connections renewed meanwhile, too.
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache", "--termination-delay", "1s")
+    order = ["v2", "v3", "v2", "v1", "v3", "v1"]
+    with ServerProcess(*command, "--grpc-port", "0", "--deadline", "10s") as server:
+        with Load(server.wait_ready().grpc) as load:
+            until(lambda: load.answered_by("v1"), "v1")
+            for generation, version in enumerate(order, start=5):
+                put(server, generation, target(bundles[version]))
+                until(lambda name=version: load.answered_by(name), version)  # type: ignore[misc]
+        assert load.problems == []
+        for seen in load.versions:
+            changes = [later for earlier, later in pairwise(seen) if earlier != later]
+            assert changes == order, "one version after the other, and never back between two promotions"
+        until(lambda: server.metric('luntra_inference_in_flight{model="points",version="v1"}') == 0, "the last one")
+        assert {one["inFlight"] for one in server.state("points")["versions"]} == {0}
+
+
+def test_candidate_gets_its_share_of_grpc_requests_and_can_be_named(
+    document: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundles = {name: points_bundle(tmp_path / name, version=name) for name in ("v1", "v2")}
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache", "--grpc-port", "0")
+    with (
+        ServerProcess(*command, "--deadline", "10s") as server,
+        triton.InferenceServerClient(server.wait_ready().grpc) as client,
+    ):
+        stable = target(bundles["v1"], revision="3f2a9c1d0b")
+        put(server, 5, stable, candidate=target(bundles["v2"], weight=25))
+        until(lambda: server.state("points")["weight"] == 25, "the candidate's weight")
+        answers = [infer(client).get_response().model_version for _ in range(40)]
+        assert answers.count("v2") == 10
+        assert client.get_model_metadata("points", "v2").versions == ["v2"]
+        index = client.get_model_repository_index().models
+        assert sorted((one.version, one.state) for one in index) == [("v1", "READY"), ("v2", "READY")]
