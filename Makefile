@@ -36,7 +36,9 @@ integration: setup binaries ## The operator against a real API server (etcd and 
 e2e: setup ## The scenarios and the demo on a real kind cluster
 	@$(PYTEST) e2e/scenarios
 
-soak: setup ## What takes longer than `make test` may: the torch image on the cluster
+soak: setup ## What takes longer than `make test` may: swaps, storms, fuzzing and rollouts in full length, the torch image
+	@LUNTRA_STORM_ROUNDS=16384 LUNTRA_FUZZ_INPUTS=200000 LUNTRA_SWAPS=500 $(PYTEST) -s \
+		tests/serving/swap/test_storm.py tests/serving/test_fuzz.py tests/serving/test_endurance.py
 	@$(PYTEST) e2e/soak
 
 lint: setup types ## Formatting, lint, import contracts, generated files, chart

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -30,7 +31,10 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("versions")
     found = {version: points_bundle(folder / version, version=version) for version in ("v1", "v2", "v3")}
     wrong = np.full((2, 2), 0.5, dtype=np.float32)
-    return {**found, "wrong": points_bundle(folder / "wrong", version="wrong", samples=wrong)}
+    found["wrong"] = points_bundle(folder / "wrong", version="wrong", samples=wrong)
+    nothing = [{"input": "points", "scale": 3e38, "offset": 3e38}]  # infinite inputs: 0 * inf, inf - inf
+    found["nan"] = points_bundle(folder / "nan", version="nan", preprocessing=nothing)
+    return found
 
 
 @pytest.fixture
@@ -178,6 +182,38 @@ def test_version_that_cannot_be_loaded_leaves_the_old_one_serving(
     assert serving(server) == "v1"
     put(server, 6, target(bundles["v2"]))
     until(lambda: serving(server) == "v2", "a corrected document")
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """The address of a store that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}/points"
+
+
+def test_h5_storage_that_hangs_during_a_load_holds_up_no_request(
+    server: ServerProcess, bundles: dict[str, Bundle]
+) -> None:
+    with silence() as address:
+        put(server, 5, target(bundles["v2"], uri=address))
+        until(lambda: state_of(server, "v2").get("stage") == "fetch", "the load to begin")
+        with asking(server) as replies:
+            until(lambda: len(replies) > 200, "requests while the storage hangs")
+        assert {reply.status for reply in replies} == {200}
+        assert state_of(server, "v2")["state"] == "Loading"
+        put(server, 6, target(bundles["v3"]))
+        until(lambda: serving(server) == "v3", "a version from elsewhere, which does not wait for the one that hangs")
+    until(lambda: state_of(server, "v2")["state"] == "Superseded", "the load to end when its storage lets go of it")
+    events = json.loads(get(server.management, "/v1/events").body)["events"]
+    assert "v2" not in [one["version"] for one in events if one["event"] == "Promoted"]
+
+
+def test_h7_model_that_answers_nan_is_never_promoted(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
+    put(server, 5, target(bundles["nan"]))
+    until(lambda: state_of(server, "nan").get("state") == "Failed", "the failure")
+    assert state_of(server, "nan")["reason"] == "SelfTestFailed"
+    assert "is nan, expected 0." in state_of(server, "nan")["message"]
+    assert serving(server) == "v1"
 
 
 def test_h8_failed_self_test_is_told_with_value_and_bound(server: ServerProcess, bundles: dict[str, Bundle]) -> None:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Deaths:
-    """Where models ended: number and thread of each destructor."""
+    """Numbers of all models made, and where they ended: number and thread of each destructor."""
 
+    born: list[int] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -34,6 +35,7 @@ class Model:
     def __init__(self, number: int, deaths: Deaths) -> None:
         self.number, self.closed = number, False
         self._deaths = deaths
+        deaths.born.append(number)
 
     def infer(self) -> int:
         assert not self.closed, f"model {self.number} is used after its close"

@@ -1,4 +1,4 @@
-"""H11: many threads do everything at once. In full length with `make soak`, shorter here; and what the hot path costs."""
+"""H11: many threads do everything at once. With `make soak` for longer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXPECTED = (NotServedError, NotResidentError, InUseError, DoesNotFitError, SupersededError, LoadFailedError, ValueError)
 THREADS = 32
 VERSIONS = 8
-ROUNDS = int(os.environ.get("LUNTRA_STORM_ROUNDS", "128"))
+ROUNDS = int(os.environ.get("LUNTRA_STORM_ROUNDS", "1024"))
 
 
 def fail(_steps: Steps) -> None:
@@ -83,6 +83,6 @@ def test_h11_random_operations_from_many_threads_end_with_nothing_held(bench: Be
     assert problems == []
     bench.swapper.unload()
     eventually(lambda: bench.budget.free == bench.budget.total, 30)
-    assert {number for number, ident in bench.deaths.seen} <= set(range(VERSIONS))
+    eventually(lambda: len(bench.deaths.seen) == len(bench.deaths.born), 30)
     alive = [status for status in bench.swapper.statuses().values() if status.in_flight]
     assert alive == []
