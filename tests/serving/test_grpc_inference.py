@@ -94,6 +94,30 @@ class TestTritonClient:
             "output": [{"name": "probabilities", "data_type": "TYPE_FP32", "dims": ["-1", "2"]}],
         }
 
+    def test_statistics_count_requests_over_both_protocols(
+        self, client: triton.InferenceServerClient, points_server: ServerProcess
+    ) -> None:
+        def read(version: str = "") -> tuple[int, int, int]:
+            [one] = client.get_inference_statistics("points", version).model_stats
+            assert (one.name, one.version, one.inference_count) == ("points", "v1", one.inference_stats.success.count)
+            assert one.inference_stats.success.ns >= 1000 * one.inference_stats.success.count
+            return one.inference_stats.success.count, one.inference_stats.fail.count, one.inference_stats.fail.ns
+
+        before = read()
+        client.infer("points", [tensor(POINTS)])
+        with triton_http.InferenceServerClient(points_server.address) as http:
+            http.infer("points", [tensor(POINTS, library=triton_http)])
+        assert post(points_server.address, "/v2/models/points/infer", b"{}").status == 400
+        after = read("v1")
+        assert (after[0], after[1]) == (before[0] + 2, before[1] + 1)
+        assert after[2] > before[2]
+        [listed] = client.get_inference_statistics().model_stats
+        assert listed.inference_count == after[0]
+        with pytest.raises(triton.InferenceServerException, match="NOT_FOUND"):
+            client.get_inference_statistics("points", "v9")
+        with pytest.raises(triton.InferenceServerException, match="NOT_FOUND"):
+            client.get_inference_statistics("lines")
+
     def test_repository_index_lists_the_versions_in_memory(self, client: triton.InferenceServerClient) -> None:
         [entry] = client.get_model_repository_index().models
         assert (entry.name, entry.version, entry.state) == ("points", "v1", "READY")

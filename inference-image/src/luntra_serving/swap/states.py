@@ -41,5 +41,8 @@ class VersionStatus:
     in_flight: int = 0
 
 
+IN_MEMORY = frozenset({State.READY, State.RETIRED})
+"""States in which a version can hold requests."""
+
 ENDED = frozenset({State.RECLAIMED, State.FAILED, State.SUPERSEDED})
 """States from which only a new load leads away."""

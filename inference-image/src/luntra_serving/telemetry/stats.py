@@ -20,13 +20,13 @@ _KEPT = 64
 
 
 class VersionStats:
-    """Requests of one version: how many, how they ended (HTTP status), how long they took."""
+    """Requests of one version: how many, how they ended (HTTP status), how long they took, and those that got a result."""
 
-    __slots__ = ("begun", "buckets", "codes", "ended", "seconds")
+    __slots__ = ("begun", "buckets", "codes", "ended", "good_seconds", "seconds")
 
     def __init__(self) -> None:
         self.begun = self.ended = 0
-        self.seconds = 0.0
+        self.seconds = self.good_seconds = 0.0
         self.codes: dict[int, int] = {}
         self.buckets = [0] * (len(BOUNDS) + 1)
 
@@ -38,6 +38,8 @@ class VersionStats:
         """It was answered with this status after this time."""
         self.ended += 1
         self.seconds += seconds
+        if code == 200:
+            self.good_seconds += seconds
         self.codes[code] = self.codes.get(code, 0) + 1
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
 

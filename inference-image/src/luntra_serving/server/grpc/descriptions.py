@@ -11,10 +11,11 @@ from luntra_serving.server.protocol import response
 from luntra_serving.swap.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.swap.states import VersionStatus
+    from luntra_serving.telemetry.stats import VersionStats
 
 _INDEX_STATES = {
     State.LOADING: "LOADING",
@@ -36,17 +37,15 @@ def model_metadata(name: str, version: str, model: ReadyModel) -> Any:
 
 
 def model_config(name: str, model: ReadyModel) -> Any:
-    """Return the ModelConfigResponse.
-
-    `max_batch_size` is 0: the shapes of the interface are whole, with the batch's dimension if the model has one.
-    """
+    """Return the ModelConfigResponse."""
     manifest = model.manifest
-    tensors = {
-        kind: [{"name": spec.name, "data_type": _data_type(spec.datatype), "dims": spec.shape} for spec in specs]
-        for kind, specs in (("input", manifest.interface.inputs), ("output", manifest.interface.outputs))
-    }
-    config = {"name": name, "platform": model.loaded.platform, "backend": manifest.backend.name, **tensors}
+    config = response.model_config(name, model.loaded.platform, manifest.backend.name, manifest.interface)
     return messages.ModelConfigResponse(config=config)
+
+
+def model_statistics(name: str, versions: Mapping[str, VersionStats]) -> Any:
+    """Return the ModelStatisticsResponse about these versions."""
+    return messages.ModelStatisticsResponse(**response.model_statistics(name, versions))
 
 
 def repository_index(name: str, statuses: Iterable[VersionStatus], *, ready: bool) -> Any:
@@ -64,7 +63,3 @@ def repository_index(name: str, statuses: Iterable[VersionStatus], *, ready: boo
         for status in statuses
     ]
     return messages.RepositoryIndexResponse(models=[one for one in entries if not ready or one["state"] == "READY"])
-
-
-def _data_type(datatype: str) -> str:
-    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"

@@ -15,6 +15,7 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.dataplane import SMALL
 from luntra_serving.server.grpc import codec, descriptions, messages
 from luntra_serving.server.grpc.inference import Inference
+from luntra_serving.swap.states import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,6 +55,7 @@ class Service:
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
         methods = {name: _describing(name, answer) for name, answer in answers.items()}
@@ -97,6 +99,19 @@ class Service:
     def _model_config(self, request: Any, context: Any) -> Any:
         with self._hold(request.name, request.version, context) as model:
             return descriptions.model_config(self._plane.model, model)
+
+    def _model_statistics(self, request: Any, context: Any) -> Any:
+        """About every version in memory, or the one that is named."""
+        plane = self._plane
+        if request.version:
+            self._hold(request.name, request.version, context).release()
+            versions = [request.version]
+        else:
+            plane.check_name(request.name or plane.model)
+            versions = [one.identity.version for one in plane.swapper.statuses().values() if one.state in IN_MEMORY]
+        stats = plane.metrics.stats
+        found = {version: stats.of(plane.model, version) for version in versions}
+        return descriptions.model_statistics(plane.model, found)
 
     def _repository_index(self, request: Any, _context: Any) -> Any:
         statuses = self._plane.swapper.statuses().values()

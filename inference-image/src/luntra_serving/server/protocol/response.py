@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.manifest import Interface, TensorSpec
     from luntra_serving.server.protocol.request import InferRequest
+    from luntra_serving.telemetry.stats import VersionStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,44 @@ def model_metadata(model: str, version: str, platform: str, interface: Interface
             "outputs": [_spec(spec) for spec in interface.outputs],
         }
     )
+
+
+def model_config(model: str, platform: str, backend: str, interface: Interface) -> dict[str, Any]:
+    """Return what Triton's model configuration extension has of a model.
+
+    `max_batch_size` is absent, which is 0: the shapes of the interface are whole, with the batch's dimension if there is one.
+    """
+    return {
+        "name": model,
+        "platform": platform,
+        "backend": backend,
+        "input": [_configured(spec) for spec in interface.inputs],
+        "output": [_configured(spec) for spec in interface.outputs],
+    }
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    kind = "TYPE_STRING" if spec.datatype == "BYTES" else f"TYPE_{spec.datatype}"
+    return {"name": spec.name, "data_type": kind, "dims": list(spec.shape)}
+
+
+def model_statistics(model: str, versions: Mapping[str, VersionStats]) -> dict[str, Any]:
+    """Return what the statistics extension has of each version: durations are from a request's arrival to its answer."""
+    return {"model_stats": [_statistics(model, version, stats) for version, stats in versions.items()]}
+
+
+def _statistics(model: str, version: str, stats: VersionStats) -> dict[str, Any]:
+    good = stats.codes.get(200, 0)
+    bad_seconds = stats.seconds - stats.good_seconds
+    return {
+        "name": model,
+        "version": version,
+        "inference_count": good,
+        "inference_stats": {
+            "success": {"count": good, "ns": int(stats.good_seconds * 1e9)},
+            "fail": {"count": stats.ended - good, "ns": max(0, int(bad_seconds * 1e9))},
+        },
+    }
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:
