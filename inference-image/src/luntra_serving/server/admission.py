@@ -123,5 +123,6 @@ def _take(lane: deque[Job], most: int) -> list[Job]:
 def _too_late(within: float) -> RequestError:
     return RequestError(
         504,
-        f"no answer within the deadline of {format_duration(within)}; send less, or allow more with x-request-deadline",
+        f"no answer within the deadline of {format_duration(within)}; send less, or allow more "
+        "(header x-request-deadline, or the deadline of a gRPC call)",
     )
