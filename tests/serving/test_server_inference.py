@@ -38,7 +38,7 @@ class TestTritonClient:
             assert client.get_server_metadata() == {
                 "name": "luntra",
                 "version": __version__,
-                "extensions": ["binary_tensor_data"],
+                "extensions": ["binary_tensor_data", "model_configuration"],
             }
             assert client.get_model_metadata("points") == {
                 "name": "points",
@@ -47,6 +47,18 @@ class TestTritonClient:
                 "inputs": [{"name": "points", "datatype": "FP32", "shape": [-1, 3]}],
                 "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}],
             }
+
+    def test_configuration_and_statistics_are_what_the_client_expects(self, points_server: ServerProcess) -> None:
+        with triton.InferenceServerClient(points_server.address) as client:
+            config = client.get_model_config("points")
+            assert (config["max_batch_size"], config["backend"]) == (0, "onnx")
+            assert config["input"] == [{"name": "points", "data_type": "TYPE_FP32", "dims": [-1, 3]}]
+            before = client.get_inference_statistics("points", "v1")["model_stats"][0]["inference_stats"]["success"]
+            assert post(points_server.address, INFER, body()).status == 200
+            [after] = client.get_inference_statistics("points")["model_stats"]
+            assert (after["name"], after["version"]) == ("points", "v1")
+            assert after["inference_stats"]["success"]["count"] == before["count"] + 1
+            assert after["inference_stats"]["success"]["ns"] > before["ns"]
 
     @pytest.mark.parametrize("binary_in", [True, False])
     @pytest.mark.parametrize("binary_out", [True, False])

@@ -141,16 +141,22 @@ class DataPlane:
         return call.named(answer)
 
     def _of_version(self, exchange: Exchange, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
-        if rest not in ([], ["ready"]):
+        if rest not in ([], ["ready"], ["config"], ["stats"]):
             path = exchange.path.decode("latin-1")
-            raise RequestError(404, f"there is nothing at {path!r}; a model has /ready and /infer")
+            raise RequestError(404, f"there is nothing at {path!r}; a model has /ready, /infer, /config and /stats")
         _only(exchange.method, "GET")
         if rest == ["ready"]:
             ready = self.ready
             return Answer(200 if ready else 503, wire_response.write_json({"name": self.model, "ready": ready}))
         model, version = handle.model, handle.version.identity.version
-        platform = model.loaded.platform
-        return Answer(200, wire_response.model_metadata(self.model, version, platform, model.manifest.interface))
+        platform, interface = model.loaded.platform, model.manifest.interface
+        if rest == ["config"]:
+            config = wire_response.model_config(self.model, platform, model.manifest.backend.name, interface)
+            return Answer(200, wire_response.write_json(config))
+        if rest == ["stats"]:
+            counted = {version: self.metrics.stats.of(self.model, version)}
+            return Answer(200, wire_response.write_json(wire_response.model_statistics(self.model, counted)))
+        return Answer(200, wire_response.model_metadata(self.model, version, platform, interface))
 
 
 class Call:

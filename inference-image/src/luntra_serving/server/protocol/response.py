@@ -65,8 +65,12 @@ def error_body(message: str) -> bytes:
 
 
 def server_metadata(version: str) -> bytes:
-    """Return the answer to GET /v2."""
-    return write_json({"name": "luntra", "version": version, "extensions": ["binary_tensor_data"]})
+    """Return the answer to GET /v2.
+
+    Statistics are answered but not announced: who looks for the announcement (perf_analyzer) takes versions for numbers.
+    """
+    extensions = ["binary_tensor_data", "model_configuration"]
+    return write_json({"name": "luntra", "version": version, "extensions": extensions})
 
 
 def model_metadata(model: str, version: str, platform: str, interface: Interface) -> bytes:
@@ -85,12 +89,13 @@ def model_metadata(model: str, version: str, platform: str, interface: Interface
 def model_config(model: str, platform: str, backend: str, interface: Interface) -> dict[str, Any]:
     """Return what Triton's model configuration extension has of a model.
 
-    `max_batch_size` is absent, which is 0: the shapes of the interface are whole, with the batch's dimension if there is one.
+    `max_batch_size` is 0: the shapes of the interface are whole, with the batch's dimension if there is one.
     """
     return {
         "name": model,
         "platform": platform,
         "backend": backend,
+        "max_batch_size": 0,
         "input": [_configured(spec) for spec in interface.inputs],
         "output": [_configured(spec) for spec in interface.outputs],
     }
@@ -102,7 +107,10 @@ def _configured(spec: TensorSpec) -> dict[str, Any]:
 
 
 def model_statistics(model: str, versions: Mapping[str, VersionStats]) -> dict[str, Any]:
-    """Return what the statistics extension has of each version: durations are from a request's arrival to its answer."""
+    """Return what the statistics extension has of each version: durations are from a request's arrival to its answer.
+
+    How they divide into waiting and computing is not measured; those parts are 0.
+    """
     return {"model_stats": [_statistics(model, version, stats) for version, stats in versions.items()]}
 
 
@@ -113,7 +121,10 @@ def _statistics(model: str, version: str, stats: VersionStats) -> dict[str, Any]
         "name": model,
         "version": version,
         "inference_count": good,
+        "execution_count": good,
+        "batch_stats": [],
         "inference_stats": {
+            **{part: {"count": 0, "ns": 0} for part in ("queue", "compute_input", "compute_infer", "compute_output")},
             "success": {"count": good, "ns": int(stats.good_seconds * 1e9)},
             "fail": {"count": stats.ended - good, "ns": max(0, int(bad_seconds * 1e9))},
         },
