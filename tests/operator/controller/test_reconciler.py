@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from luntra_operator.api.vocabulary import Reason
-from luntra_operator.controller.reconcile import REFUSED_RETRY, REPORT_INTERVAL, event_object
+from luntra_operator.controller.reconcile import LONGEST_CONFLICT, REFUSED_RETRY, REPORT_INTERVAL, event_object
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import ConflictError, KindMissingError, RefusedError, UnavailableError
 from luntra_operator.rollout.actions import Event
@@ -88,6 +88,19 @@ async def test_conflict_of_the_status_means_looking_again_soon_and_doing_nothing
     assert again is not None
     assert 0 < again < 1
     assert shifting.kube.writes == []
+
+
+async def test_conflict_that_never_ends_does_not_busy_the_api_server(shifting: Operator) -> None:
+    shifting.crash("digits-w2")
+    shifting.kube.failures["replace_status", MD] = ConflictError("modified (409)")
+    waits = [await shifting.reconcile(KEY) or 0 for _ in range(20)]
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_CONFLICT
+    shifting.kube.failures.clear()
+    await shifting.reconcile(KEY)
+    shifting.kube.failures["replace_status", MD] = ConflictError("modified (409)")
+    shifting.edit(replicas=3)
+    assert await shifting.reconcile(KEY) == waits[0]
 
 
 async def test_rollback_moves_the_traffic_in_the_same_turn(shifting: Operator) -> None:

@@ -37,6 +37,9 @@ REPORT_INTERVAL = 10.0
 REFUSED_RETRY = 30.0
 """Seconds until a write that the API server refused is tried again; quotas and permissions change."""
 
+LONGEST_CONFLICT = 5.0
+"""Seconds between two attempts at a write that meets a conflict every time."""
+
 Object = dict[str, Any]
 
 
@@ -60,6 +63,7 @@ class Reconciler:
         """Work through `kube`; `clock` tells the time in UTC."""
         self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
         self._reported: dict[Key, datetime] = {}
+        self._conflicts: dict[Key, int] = {}
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile one object; the seconds after which to do it again, None to wait for an event.
@@ -70,6 +74,7 @@ class Reconciler:
         owner = await self._kube.get(kinds.MODEL_DEPLOYMENT, *key)
         if owner is None or "deletionTimestamp" in owner["metadata"]:
             self._reported.pop(key, None)
+            self._conflicts.pop(key, None)
             return None  # garbage collection follows the owner references
         status = ModelDeploymentStatus.model_validate(owner.get("status", {}))
         try:
@@ -77,10 +82,10 @@ class Reconciler:
         except InvalidSpecError as error:
             return await self._refuse(key, owner, status, Reason.INVALID_SPEC, str(error))
         try:
-            return await self._turn(key, owner, spec, status)
+            wish = await self._turn(key, owner, spec, status)
         except ConflictError as error:
             log.debug("%s/%s has changed meanwhile, looking again: %s", *key, error)
-            return 0.05
+            return self._patience(key)
         except (RefusedError, TemplateError) as error:
             reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in str(error) else Reason.INVALID_SPEC
             latest = await self._kube.get(kinds.MODEL_DEPLOYMENT, *key)
@@ -88,6 +93,14 @@ class Reconciler:
                 return None
             known = ModelDeploymentStatus.model_validate(latest.get("status", {}))
             return await self._refuse(key, latest, known, reason, str(error))
+        self._conflicts.pop(key, None)
+        return wish
+
+    def _patience(self, key: Key) -> float:
+        """Seconds until a conflict is looked at again: at once as a rule, but one that never ends must not busy the API server."""
+        met = self._conflicts[key] = self._conflicts.get(key, 0) + 1
+        wait: float = 0.05 * 2 ** min(met - 1, 10)
+        return min(wait, LONGEST_CONFLICT)
 
     async def _turn(
         self, key: Key, owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
@@ -154,7 +167,7 @@ class Reconciler:
         try:
             await self._write_status(key, owner, status, after)
         except ConflictError:
-            return 0.05
+            return self._patience(key)
         return REFUSED_RETRY
 
     async def _post_events(self, owner: Object, planned: Plan) -> None:
