@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.stats import BOUNDS, Stats, VersionStats
-from tests.serving.processes import get, post
+from tests.serving.processes import get, post, until
 
 if TYPE_CHECKING:
     from tests.serving.processes import ServerProcess
@@ -79,3 +79,11 @@ def test_management_port_gives_the_statistics_of_each_version(points_server: Ser
     before = read()
     post(points_server.address, "/v2/models/points/infer", b"{}")
     assert read().get("400", 0) == before.get("400", 0) + 1
+
+
+def test_what_the_process_is_doing_is_told(points_server: ServerProcess) -> None:
+    post(points_server.address, "/v2/models/points/infer", b"{}")
+    assert points_server.metric("luntra_inference_queue") == 0
+    assert points_server.metric("luntra_inference_batch_size_count") > 0
+    assert points_server.metric('luntra_model_resident_bytes{memory="host",model="points",version="v1"}') > 0
+    until(lambda: points_server.metric("luntra_event_loop_lag_seconds_count") > 0, "the loop's lag")

@@ -25,6 +25,8 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.jobs import Job, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from luntra_serving.server.model import ReadyModel
 
 
@@ -35,9 +37,17 @@ _HERE = 64
 class Admission:
     """Used from one event loop only; jobs run there or on the threads."""
 
-    def __init__(self, *, workers: int, max_queue: int, max_batch: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        max_queue: int,
+        max_batch: int = 1,
+        ran: Callable[[int], None] = lambda _requests: None,
+    ) -> None:
+        """`ran` is told how many requests ran together; it may be called on any thread."""
         self._places = workers + max_queue
-        self._max_queue, self._max_batch = max_queue, max_batch
+        self._max_queue, self._max_batch, self._ran = max_queue, max_batch, ran
         self._admitted = 0
         self._lanes: dict[ReadyModel, deque[Job]] = {}
         self._turns: queue.SimpleQueue[deque[Job]] = queue.SimpleQueue()
@@ -82,7 +92,7 @@ class Admission:
             lanes.setdefault(job.model, []).append(job)
         for lane in lanes.values():
             for start in range(0, len(lane), self._max_batch):
-                run(lane[start : start + self._max_batch], self._max_batch)
+                self._ran(run(lane[start : start + self._max_batch], self._max_batch))
         for job in jobs:
             job.finish(None if job.over else _too_late(job.within))
 
@@ -91,7 +101,7 @@ class Admission:
             lane = self._turns.get()
             batch = _take(lane, self._max_batch)
             if batch:
-                run(batch, self._max_batch)
+                self._ran(run(batch, self._max_batch))
                 self._ended.extend(batch)
                 if not self._woken:  # one wake-up of the loop for all that end until it looks
                     self._woken = True

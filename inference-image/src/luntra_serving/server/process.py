@@ -127,17 +127,24 @@ async def run(
         pod=settings.pod,
         keep=lambda followed: remember(settings.cache_dir, followed),
     )
+    admission = Admission(
+        workers=max(2, cores),
+        max_queue=settings.max_queue,
+        max_batch=max(1, settings.max_batch),
+        ran=metrics.ran_together,
+    )
     dataplane = DataPlane(
         model=document.model,
         expected_version=document.stable.version,
         swapper=swapper,
-        admission=Admission(workers=max(2, cores), max_queue=settings.max_queue, max_batch=max(1, settings.max_batch)),
+        admission=admission,
         metrics=metrics,
         readiness=readiness,
         deadline=settings.deadline,
     )
     inference = Listener(dataplane, settings.max_body)
-    metrics.count_connections(lambda: inference.connections)
+    metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(swapper))
+    lag = asyncio.create_task(metrics.watch_loop())
     await inference.start(listening.http)
     if listening.grpc is not None:
         await listening.grpc.start(dataplane)
@@ -160,7 +167,15 @@ async def run(
     await asyncio.gather(*leaving)
     management.should_exit = True
     await managing
+    lag.cancel()
     return _exit_code(failure)
+
+
+def _resident(swapper: Swapper[ReadyModel]) -> dict[tuple[str, str], dict[str, int]]:
+    return {
+        (swapper.model, identity.version): {"host": size.host, "device": size.device}
+        for identity, size in swapper.sizes().items()
+    }
 
 
 def _server(application: Any) -> _Server:

@@ -200,6 +200,11 @@ class Swapper(Generic[Model]):
             for version in list(self._resident.values()):
                 self._let_go(version, keep=False)
 
+    def sizes(self) -> Mapping[Identity, Size]:
+        """Bytes of each version in memory."""
+        with self._lock:
+            return {identity: version.size for identity, version in self._resident.items()}
+
     def statuses(self) -> Mapping[Identity, VersionStatus]:
         """What is known about each version, oldest first; those that ended are kept for a while."""
         with self._lock:

@@ -5,20 +5,23 @@ Labels are the model and the version that the document names, never what a clien
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from luntra_serving.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
+
+_TICK = 0.1
 
 # The library adds a `_created` series to each one, which Prometheus stores as a gauge that nobody asked for.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -34,6 +37,21 @@ class ServingMetrics:
         self.registry.register(_Requests(self.stats))
         self._connections = Gauge(
             "luntra_connections", "Connections that are open on the inference port.", registry=self.registry
+        )
+        self._waiting = Gauge(
+            "luntra_inference_queue", "Requests that wait for a thread or run on one.", registry=self.registry
+        )
+        self._batches = Histogram(
+            "luntra_inference_batch_size",
+            "Requests that ran together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=self.registry,
+        )
+        self._lag = Histogram(
+            "luntra_event_loop_lag_seconds",
+            "How much later than it should the event loop came to a timer, asked ten times a second.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+            registry=self.registry,
         )
         self._transitions = Counter(
             "luntra_model_transitions",
@@ -60,9 +78,33 @@ class ServingMetrics:
         """Record how long a stage of the load took."""
         self._load_durations.labels(model, version, stage).set(seconds)
 
-    def count_connections(self, count: Callable[[], int]) -> None:
-        """Report what `count` says as the connections that are open on the inference port."""
-        self._connections.set_function(count)
+    def watch(
+        self,
+        connections: Callable[[], int],
+        waiting: Callable[[], int],
+        resident: Callable[[], Mapping[tuple[str, str], Mapping[str, int]]],
+    ) -> None:
+        """Report what these say when somebody asks.
+
+        Connections that are open on the inference port, requests that wait or run on threads, and the bytes of each
+        (model, version) in memory by kind (host, device).
+        """
+        self._connections.set_function(connections)
+        self._waiting.set_function(waiting)
+        self.registry.register(_Resident(resident))
+
+    def ran_together(self, requests: int) -> None:
+        """Count a batch, unless all of its requests were too late."""
+        if requests:
+            self._batches.observe(requests)
+
+    async def watch_loop(self) -> None:
+        """Measure the event loop's lag until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _TICK
+            await asyncio.sleep(_TICK)
+            self._lag.observe(max(0.0, loop.time() - due))
 
     def transition(self, model: str, kind: str) -> None:
         """Count a transition of a version."""
@@ -100,3 +142,20 @@ class _Requests(Collector):
             durations.add_metric(labels, buckets, stats.seconds)
             in_flight.add_metric(labels, stats.begun - stats.ended)
         yield from (requests, durations, in_flight)
+
+
+class _Resident(Collector):
+    """Bytes of the versions in memory."""
+
+    def __init__(self, read: Callable[[], Mapping[tuple[str, str], Mapping[str, int]]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client: the family, now."""
+        family = GaugeMetricFamily(
+            "luntra_model_resident_bytes", "Bytes of a version in memory.", labels=["model", "version", "memory"]
+        )
+        for labels, sizes in self._read().items():
+            for memory, size in sizes.items():
+                family.add_metric([*labels, memory], size)
+        yield family
