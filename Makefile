@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 PYTEST := $(RUN) pytest
 CRD := crds/luntra.io_modeldeployments.yaml
+OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
@@ -48,6 +49,7 @@ lint: setup types ## Formatting, lint, import contracts, generated files, chart
 	@$(RUN) python -m luntra_operator.api.crd | diff - $(CRD) > /dev/null || { echo "$(CRD) is not what the types say; run: make crds"; exit 1; }
 	@diff $(CRD) charts/luntra/files/$(notdir $(CRD)) > /dev/null || { echo "the chart's CRD differs from $(CRD); run: make crds"; exit 1; }
 	@$(PROTOC)=/dev/stdout $(notdir $(PROTO)) | cmp --quiet - $(PROTO:.proto=.binpb) || { echo "$(PROTO:.proto=.binpb) is not what the .proto says; run: make protos"; exit 1; }
+	@$(RUN) python -m luntra_serving.server.openapi | diff - $(OPENAPI) > /dev/null || { echo "$(OPENAPI) is not what the types say; run: make crds"; exit 1; }
 
 types: setup ## mypy, strict
 	@$(RUN) mypy --no-error-summary operator/src inference-image/src benchmarks e2e tests
@@ -56,8 +58,9 @@ fmt: setup ## Format and mend what can be mended
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --fix --quiet .
 
-crds: setup ## Generate the CRD from the types
+crds: setup ## Generate the CRD and the description of the management port from the types
 	@$(RUN) python -m luntra_operator.api.crd > $(CRD)
+	@$(RUN) python -m luntra_serving.server.openapi > $(OPENAPI)
 	@cp $(CRD) charts/luntra/files/
 
 protos: setup ## Compile the gRPC protocol's messages
