@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECTIONS = 64
-_BEHIND_SECONDS = 5.0
-"""With so many seconds' worth of requests unanswered, the server is given up as too slow for the rate."""
+PATIENCE_SECONDS = 5.0
+"""With so many seconds' worth of requests waiting, the server is given up as too slow for the rate."""
 _ANSWER_SECONDS = 10.0
 _KEPT_EVERY = 25
 """Of each so many answers one is kept for checking."""
@@ -87,10 +87,11 @@ class _Connection:
 
 
 class ConstantRate:
-    """Sends `request` to `port` `rate` times in a second."""
+    """Sends `request` to `port` `rate` times in a second; gives up when `patience` seconds' worth of requests wait."""
 
-    def __init__(self, port: int, request: bytes, rate: int) -> None:
+    def __init__(self, port: int, request: bytes, rate: int, patience: float = PATIENCE_SECONDS) -> None:
         self._port, self._request, self._rate = port, request, rate
+        self._most_waiting = patience * rate
         self._free = [_Connection(port) for _ in range(min(CONNECTIONS, rate))]
         self._busy: set[_Connection] = set()
         self._waiting: deque[float] = deque()
@@ -117,7 +118,7 @@ class ConstantRate:
         return self.record
 
     def _behind(self) -> bool:
-        self.record.saturated = len(self._waiting) > _BEHIND_SECONDS * self._rate
+        self.record.saturated = len(self._waiting) > self._most_waiting
         return self.record.saturated
 
     def _send(self) -> None:

@@ -135,7 +135,8 @@ def _swap_row(swaps: Swaps, title: str) -> list[str]:
     counted = [f"{swaps.errors} of {swaps.requests:,}", str(swaps.resets), f"{swaps.wrong} of {swaps.checked:,}"]
     memory = f"{swaps.bytes_per_swap / 2**20:+.2f} MiB"
     windows = [_milliseconds(swaps.windows.before), _milliseconds(swaps.windows.during)]
-    return [title, str(swaps.swaps), took, *windows, *ratios, *counted, memory]
+    changes = f"{swaps.swaps}, then broken off: {swaps.broken_off}" if swaps.broken_off else str(swaps.swaps)
+    return [title, changes, took, *windows, *ratios, *counted, memory]
 
 
 def _milliseconds(latencies: Quantiles) -> str:
@@ -167,7 +168,8 @@ _METHOD = """## How it is measured
 - **Changes**: a client that sends at a constant rate over at most 64 connections, whatever the server does. A request waits for
   a free connection on its own time, so a stall is seen by all who would have come meanwhile (coordinated omission
   corrected). *Before* is {before} s before each order; *during* ends {after} s after the first answer of the new version. Windows of all
-  changes are pooled. Every 25th answer is checked: it has to be one version's or the other's.
+  changes are pooled. Every 25th answer is checked: it has to be one version's or the other's. Memory per change is what the
+  processes have grown by over all changes of one rate, divided by their number.
 - How each server is told:
 
 {reloads}

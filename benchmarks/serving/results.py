@@ -82,14 +82,16 @@ class Windows:
 class Swaps:
     """Changes of the model under a constant rate.
 
-    `swap_seconds` are the medians and maxima from the order to the first answer of the new version; `control` are windows of
-    the same length in which nothing was changed. `saturated`: the server does not keep up with the rate even
-    at rest, so that there are no figures. Of `checked` answers `wrong` were no version's.
+    `swap_median_seconds` and `swap_max_seconds` last from the order to the first answer of the new version; `control` are
+    windows of such a length in which nothing was changed. `saturated`: the server does not keep up with the rate even at
+    rest, so that there are no figures. `broken_off`: why no more changes were ordered, if that was so. Of `checked` answers
+    `wrong` were no version's.
     """
 
     server: str
     rate: int
     saturated: bool
+    broken_off: str = ""
     swaps: int = 0
     swap_median_seconds: float = 0.0
     swap_max_seconds: float = 0.0

@@ -1,7 +1,8 @@
 """Latency while the model is changed again and again under a constant rate, and while it is not.
 
 Each change is ordered as the server wants it and over when a request of our own is answered by the new version. The null
-control has windows of the same lengths in which nothing is changed: what differs there is noise.
+control comes first and has windows as long as one change without load takes, in which nothing is changed: what differs
+there is noise.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import os
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.serving.constant_rate import ConstantRate, Record
+from benchmarks.serving.constant_rate import PATIENCE_SECONDS, ConstantRate, Record
 from benchmarks.serving.models import VERSIONS
 from benchmarks.serving.process import ask, cores
 from benchmarks.serving.results import Swaps
@@ -71,42 +73,55 @@ def _measure(name: str, running: Running, model: Model, rate: int, plan: Plan) -
         reload(version)
         _wait_for(running, model, version)
 
+    swap()
+    began = time.perf_counter()
+    swap()
+    length = time.perf_counter() - began
+    calm = _under_load(running, model, rate, plan, lambda: time.sleep(length))
+    if calm.record.saturated or median(calm.record.latencies) > _AT_ITS_LIMIT:
+        return Swaps(name, rate, saturated=True)
     before = running.process.resident_bytes
-    record, changes = _under_load(running, model, rate, plan, swap)
+    moved = _under_load(running, model, rate, plan, swap)
     growth = running.process.resident_bytes - before
-    if record.saturated or not changes:
-        return Swaps(name, rate, saturated=True)
-    lengths = [end - begin for begin, end in changes]
-    calm, pauses = _under_load(running, model, rate, plan, lambda: time.sleep(median(lengths)))
-    if calm.saturated or median(calm.latencies) > _AT_ITS_LIMIT:
-        return Swaps(name, rate, saturated=True)
-    answers = [model.version_of(answer(body, {})) for body in (*record.kept, *calm.kept)]
+    if not moved.changes:
+        raise HarnessError(f"{name} did not change its model at {rate} requests/s: {moved.broken_off}")
+    lengths = [end - begin for begin, end in moved.changes]
+    records = (calm.record, moved.record)
+    answers = [model.version_of(answer(body, {})) for record in records for body in record.kept]
     return Swaps(
         server=name,
         rate=rate,
         saturated=False,
-        swaps=len(changes),
+        broken_off=moved.broken_off,
+        swaps=len(lengths),
         swap_median_seconds=round(median(lengths), 6),
         swap_max_seconds=round(max(lengths), 6),
-        windows=windows(record.due, record.latencies, changes),
-        control=windows(calm.due, calm.latencies, pauses),
-        requests=len(record.due) + len(calm.due),
-        errors=record.errors + calm.errors,
-        resets=record.resets + calm.resets,
+        windows=windows(moved.record.due, moved.record.latencies, moved.changes),
+        control=windows(calm.record.due, calm.record.latencies, calm.changes),
+        requests=sum(len(record.due) for record in records),
+        errors=sum(record.errors for record in records),
+        resets=sum(record.resets for record in records),
         checked=len(answers),
         wrong=answers.count(None),
-        bytes_per_swap=round(growth / len(changes), 1),
+        bytes_per_swap=round(growth / len(lengths), 1),
     )
 
 
-def _under_load(
-    running: Running, model: Model, rate: int, plan: Plan, change: Callable[[], None]
-) -> tuple[Record, list[Span]]:
-    """Make the plan's changes under its rate; the record and the span of each change."""
+@dataclass(frozen=True)
+class _Phase:
+    """What the client recorded, the span of each change, and why there were fewer changes than planned, if there were."""
+
+    record: Record
+    changes: list[Span]
+    broken_off: str
+
+
+def _under_load(running: Running, model: Model, rate: int, plan: Plan, change: Callable[[], None]) -> _Phase:
+    """Make the plan's changes under its rate, until the server stands still for too long or refuses."""
     request = question(model, "json").to_bytes(f"127.0.0.1:{running.port}", running.path)
     load = ConstantRate(running.port, request, rate)
     changes: list[Span] = []
-    problems: list[Exception] = []
+    problems: list[str] = []
 
     def work() -> None:
         try:
@@ -114,13 +129,14 @@ def _under_load(
             for _ in range(plan.swaps):
                 time.sleep(max(plan.calm, BEFORE_SECONDS))
                 if load.record.saturated:
+                    problems.append(f"{PATIENCE_SECONDS:g} seconds' worth of requests were waiting")
                     return
                 begin = time.perf_counter()
                 change()
                 changes.append((begin, time.perf_counter()))
             time.sleep(plan.calm)
         except (HarnessError, OSError, ValueError) as problem:
-            problems.append(problem)
+            problems.append(str(problem))
 
     thread = threading.Thread(target=work)
     gc.disable()  # its pauses would be taken for the server's
@@ -130,9 +146,7 @@ def _under_load(
     finally:
         gc.enable()
         thread.join()
-    if problems and not record.saturated:
-        raise problems[0]
-    return record, changes
+    return _Phase(record, changes, "; ".join(problems))
 
 
 def _wait_for(running: Running, model: Model, version: str) -> None:

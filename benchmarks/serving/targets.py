@@ -64,7 +64,8 @@ def _swaps(swaps: Swaps) -> Iterator[Target]:
     yield Target(f"p99 during a change / before, {swaps.rate} requests/s", f"≤ {_P99:g}", noise, ratio <= _P99)
     bad = swaps.errors + swaps.resets + swaps.wrong
     what = f"failed or wrong answers and resets in {swaps.swaps} changes, {swaps.rate} requests/s"
-    yield Target(what, "0", str(bad), bad == 0)
+    broken = ", then broken off" if swaps.broken_off else ""
+    yield Target(what, "0", f"{bad}{broken}", bad == 0 and not swaps.broken_off)
 
 
 def _costs(cost: SwapCost) -> Iterator[Target]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.serving.closed_loop import CONNECTIONS, ENCODINGS, Measured, measure
 from benchmarks.serving.process import cores
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.serving.wire import Encoding
     from e2e.kind.progress import Progress
 
+Turn = TypeVar("Turn")
 Cell = tuple[str, str, "Encoding", int]
 """Server, model, encoding, connections."""
 
@@ -38,7 +39,7 @@ def throughput(
     return tuple(_summary(cell, measured) for cell, measured in found.items())
 
 
-def turns(servers: Sequence[Server], repeat: int) -> list[Server]:
+def turns(servers: Sequence[Turn], repeat: int) -> list[Turn]:
     """The servers, beginning with another one at each repeat."""
     begin = repeat % len(servers)
     return [*servers[begin:], *servers[:begin]]
