@@ -68,13 +68,17 @@ async def _listen_and_run(settings: Settings, document: Document) -> int:
 
 def parse(arguments: Sequence[str] | None) -> Settings:
     """Return the settings in `arguments`; ends the process with code 2 and a message if they are wrong."""
-    options = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
     if options["bundle"] is not None:
         options = {**_LAPTOP, **{name: value for name, value in options.items() if value is not None}}
     options.pop("batch_delay", None)
     if options.get("log_format") is None:
         options["log_format"] = "text" if sys.stderr.isatty() else "json"
     options["pod"] = os.environ.get("HOSTNAME", "")
+    options["pod_uid"] = os.environ.get("LUNTRA_POD_UID", "")
+    if options.get("keys") is not None and not options["pod_uid"]:
+        parser.error("--keys: tokens are signed for one pod; set LUNTRA_POD_UID to this pod's UID (metadata.uid)")
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
@@ -117,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--grpc-port", type=_port, help="port of the protocol over gRPC, on --host (default: none; 0: any free one)")
     add("--management-host", help="address of the management port (default 127.0.0.1)")
     add("--management-port", type=_port, help=f"management port (default {defaults.management_port}; 0: any free one)")
+    add("--keys", type=Path, help="JWK set of who may send documents; without it nobody but this host")
     add("--cache-dir", type=Path, help=f"where fetched bundles are kept (default {defaults.cache_dir})")
     add("--termination-delay", type=_duration, help="go on answering for so long after SIGTERM (default 5s, laptop 0)")
     add("--drain-limit", type=_duration, help="then wait at most so long for what is in flight (default 15s)")

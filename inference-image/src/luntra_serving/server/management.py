@@ -15,6 +15,7 @@ from luntra_serving.artifacts.source import without_password
 from luntra_serving.bundle.canonical import describe_problems
 from luntra_serving.server.desired import Desired, StaleDocumentError, identity_of
 from luntra_serving.server.document import Document
+from luntra_serving.server.tokens import Keys, NotAllowedError
 from luntra_serving.telemetry.metrics import CONTENT_TYPE, ServingMetrics
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from luntra_serving.swap.version import Identity
 
 _MAX_DOCUMENT = 1 << 20
-_NOT_SIGNED = "a document that is not signed is only taken from this host; put it into the workload's ConfigMap"
+_NOT_SIGNED = "this server has no keys (--keys), so a document is only taken from its own host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Management:
     swapper: Swapper[ReadyModel]
     metrics: ServingMetrics
     readiness: Readiness
+    keys: Keys | None = None
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -56,7 +58,7 @@ class Management:
         if name != self.swapper.model:
             return _error(404, f"model {name!r} is not served here; {self.swapper.model!r} is")
         if request.method == "PUT":
-            return await self._follow(request) if _local(request) else _error(403, _NOT_SIGNED)
+            return await self._follow(request)
         return JSONResponse(self.state())
 
     async def stats(self, request: Request) -> Response:
@@ -72,6 +74,10 @@ class Management:
             if len(body) > _MAX_DOCUMENT:
                 return _error(413, f"the document is larger than {_MAX_DOCUMENT} bytes")
         try:
+            self._allow(request, body)
+        except NotAllowedError as error:
+            return _error(403, str(error))
+        try:
             document = Document.model_validate_json(body)
         except ValidationError as error:
             return _error(422, "; ".join(describe_problems(error)))
@@ -82,6 +88,13 @@ class Management:
         except StaleDocumentError as error:
             return JSONResponse({"error": str(error), **self.state()}, 409)
         return JSONResponse(self.state())
+
+    def _allow(self, request: Request, body: bytes) -> None:
+        """Without keys this host is trusted and nobody else."""
+        if self.keys is not None:
+            self.keys.check(request.headers.get("authorization"), request.method, request.url.path, body)
+        elif request.client is None or not ip_address(request.client.host).is_loopback:
+            raise NotAllowedError(_NOT_SIGNED)
 
     async def events(self, request: Request) -> Response:
         """GET the transitions of all versions; `?since=N` those after number N."""
@@ -131,10 +144,6 @@ def _event(event: Event) -> dict[str, Any]:
 
 def _identity(identity: Identity) -> dict[str, str | None]:
     return {"version": identity.version, "revision": identity.revision, "digest": identity.digest}
-
-
-def _local(request: Request) -> bool:
-    return request.client is not None and ip_address(request.client.host).is_loopback
 
 
 async def _nothing(request: Request, _missing: Exception) -> Response:

@@ -27,6 +27,7 @@ from luntra_serving.server.management import Management
 from luntra_serving.server.memory import usable_memory
 from luntra_serving.server.remembered import remember
 from luntra_serving.server.termination import write_termination
+from luntra_serving.server.tokens import Keys
 from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.events import EventLog
 from luntra_serving.swap.loading import LoadFailedError
@@ -148,7 +149,8 @@ async def run(
     await inference.start(listening.http)
     if listening.grpc is not None:
         await listening.grpc.start(dataplane)
-    management = _server(Management(desired, swapper, metrics, readiness).app())
+    keys = Keys(settings.keys, settings.pod_uid) if settings.keys else None
+    management = _server(Management(desired, swapper, metrics, readiness, keys).app())
     managing = asyncio.create_task(management.serve([listening.management]))
     failure = await _load_or_stop(desired, stop)
     if failure is None and not stop.is_set():

@@ -32,6 +32,10 @@ class Settings:
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""
     log_format: LogFormat = "json"
+    keys: Path | None = None
+    """JWK set of those who may change this process."""
+    pod_uid: str = ""
+    """What a token must be signed for."""
     pod: str = ""
     """This pod's name, by which a document names the pods that serve its candidate."""
     retry_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 10.0)
