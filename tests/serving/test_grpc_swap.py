@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
 
 from tests.serving.bundles import POINTS, expected, points_bundle
 from tests.serving.processes import ServerProcess, ask, until
@@ -30,6 +34,11 @@ def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: 
     document = {"generation": generation, "model": "points", "stable": stable, **more}
     reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
     assert reply.status == 200, reply.body
+
+
+def state_of(server: ServerProcess, version: str) -> str:
+    [state] = [one["state"] for one in server.state("points")["versions"] if one["version"] == version]
+    return state
 
 
 def infer(client: triton.InferenceServerClient) -> triton.InferResult:
@@ -110,3 +119,77 @@ def test_candidate_gets_its_share_of_grpc_requests_and_can_be_named(
         assert client.get_model_metadata("points", "v2").versions == ["v2"]
         index = client.get_model_repository_index().models
         assert sorted((one.version, one.state) for one in index) == [("v1", "READY"), ("v2", "READY")]
+
+
+async def storm(address: str, calls: int) -> dict[str, int]:
+    """Answered, refused, cancelled and late requests, many at once; how many ended in which way."""
+    ends: dict[str, int] = {}
+    chance = random.Random(7)
+
+    async def one(client: triton_aio.InferenceServerClient) -> None:
+        rows = chance.choice([1, 2, 500])
+        points = triton.InferInput("points", [rows, 3], "FP32")
+        points.set_data_from_numpy(np.zeros((rows, 3), np.float32))
+        name = chance.choice(["points", "points", "points", "lines"])
+        version = chance.choice(["", "", "", "v9"])
+        call = asyncio.create_task(
+            client.infer(name, [points], version, client_timeout=chance.choice([None, None, 0.001, 0.01]))
+        )
+        if chance.random() < 0.3:
+            await asyncio.wait([call], timeout=chance.random() / 100)
+            call.cancel()
+        try:
+            await call
+            end = "OK"
+        except asyncio.CancelledError:
+            end = "CANCELLED"
+        except triton.InferenceServerException as error:
+            end = error.status().removeprefix("StatusCode.")
+        ends[end] = ends.get(end, 0) + 1
+
+    async with triton_aio.InferenceServerClient(address) as client:
+        for _ in range(calls // 20):
+            await asyncio.gather(*[one(client) for _ in range(20)])
+    return ends
+
+
+def test_no_version_is_held_by_what_became_of_its_requests(document: Callable[..., Path], tmp_path: Path) -> None:
+    bundles = {name: points_bundle(tmp_path / name, version=name) for name in ("v1", "v2", "v3")}
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache", "--grpc-port", "0")
+    with ServerProcess(*command, "--max-queue", "8", "--deadline", "10s") as server:
+        server.wait_ready()
+        ends: dict[str, int] = {}
+        for generation, version in enumerate(("v1", "v2", "v3"), start=4):
+            if version != "v1":  # which the first document has
+                put(server, generation, target(bundles[version]))
+            until(lambda name=version: server.state("points")["stable"] == name, version)  # type: ignore[misc]
+            for end, count in asyncio.run(storm(server.grpc, 600)).items():
+                ends[end] = ends.get(end, 0) + count
+        assert {"OK", "NOT_FOUND", "CANCELLED", "DEADLINE_EXCEEDED"} <= ends.keys()
+        assert ends.keys() <= {"OK", "NOT_FOUND", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+        versions = server.state("points")["versions"]
+        assert sorted((one["version"], one["inFlight"]) for one in versions) == [("v1", 0), ("v2", 0), ("v3", 0)]
+        # v2 stays for a rollback; nothing that its requests left behind may keep v1.
+        until(lambda: state_of(server, "v1") == "Reclaimed", "v1 to go", 10)
+        assert not any("Traceback" in line for line in server.lines)
+
+
+def test_refused_requests_leave_nothing_behind_that_keeps_their_version(
+    document: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundles = {name: points_bundle(tmp_path / name, version=name) for name in ("v1", "v2", "v3")}
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache", "--grpc-port", "0")
+    with (
+        ServerProcess(*command, "--deadline", "10s") as server,
+        triton.InferenceServerClient(server.wait_ready().grpc) as client,
+    ):
+        wrong = triton.InferInput("points", [1, 4], "FP32")
+        wrong.set_data_from_numpy(np.zeros((1, 4), np.float32))
+        for _ in range(40):
+            with pytest.raises(triton.InferenceServerException, match="does not fit"):
+                client.infer("points", [wrong])
+        for generation, version in enumerate(("v2", "v3"), start=5):
+            put(server, generation, target(bundles[version]))
+            until(lambda name=version: server.state("points")["stable"] == name, version)  # type: ignore[misc]
+        # Nothing happens now that would make Python look for garbage.
+        until(lambda: state_of(server, "v1") == "Reclaimed", "v1 to go", 5)

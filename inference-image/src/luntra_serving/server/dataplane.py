@@ -115,7 +115,7 @@ class DataPlane:
     def explained(self, version: str, error: Exception) -> RequestError:
         """Return what the client is told of an inference's `error`; a defect of the model goes to the log as it is."""
         if isinstance(error, RequestError):
-            return error
+            return error.with_traceback(None)  # whoever keeps the words must not keep the model
         # Whatever a model's library raises is the model's fault, never the connection's.
         fields = {"model": self.model, "version": version, "fix": "roll back, and report to the model's author"}
         _log.error("inference failed", exc_info=error, extra=fields)

@@ -86,12 +86,14 @@ class Job:
 
     def finish(self, error: Exception | None = None) -> None:
         """On the event loop: pass on what came of it, unless that has happened."""
+        # The traceback of an error knows this job, and through it the model: a cycle would keep both.
+        error, self.error = error or self.error, None
         if self.finished:
             return
         self.finished = True
         if self.timer is not None:
             self.timer.cancel()
-        self._done(None if error else self.result, error or self.error)
+        self._done(None if error else self.result, error)
 
 
 def run(jobs: Sequence[Job], max_rows: int) -> int:
