@@ -186,3 +186,29 @@ def test_every_version_has_one_event_of_each_kind(bench: Bench) -> None:
     eventually(lambda: all(bench.events(number)[-1] == "Reclaimed" for number in range(50)))
     assert all(bench.events(number) == ["Loading", "Ready", "Promoted", "Retired", "Reclaimed"] for number in range(50))
     assert bench.budget.free == bench.budget.total
+
+
+def test_request_that_comes_a_moment_too_late_gets_no_retired_version(make: Callable[..., Bench]) -> None:
+    bench = make(keep=False)
+    bench.serve(1)
+    late = bench.swapper.route.stable  # read from the route, and not counted yet
+    held = bench.swapper.acquire()
+    bench.serve(2)
+    assert late is not None
+    assert late.hold() is None
+    assert late.in_flight == 1, "the one that came too late is still counted"
+    held.release()
+
+
+def test_request_that_has_only_counted_itself_yet_is_waited_for(make: Callable[..., Bench]) -> None:
+    bench = make(keep=False)
+    bench.serve(1)
+    version = bench.swapper.route.stable
+    assert version is not None
+    next(version.entered)  # the first half of `hold`
+    bench.serve(2)
+    bench.serve(3)
+    eventually(lambda: bench.events(2)[-1] == "Reclaimed")
+    assert bench.events(1)[-1] == "Retired"
+    version.leave()
+    eventually(lambda: bench.events(1)[-1] == "Reclaimed")
