@@ -9,6 +9,7 @@ gone elsewhere by the end of the delay, if there is another one. It also spreads
 from __future__ import annotations
 
 import errno
+import logging
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -38,6 +39,7 @@ class GrpcListener:
         ]
         if termination_delay:
             options.append(("grpc.max_connection_age_ms", max(1, int(_RENEWAL * termination_delay * 1000))))
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         self._server = grpc.aio.server(options=options)
         shown = f"[{host}]" if ":" in host else host
         try:
@@ -54,3 +56,8 @@ class GrpcListener:
     async def leave(self, limit: float) -> None:
         """Refuse new connections and requests, and wait at most `limit` seconds for what is in flight."""
         await self._server.stop(limit)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop what the library calls an error, with a traceback: that a client left just when its answer was sent."""
+    return not str(record.msg).startswith("ExecuteBatchError")
