@@ -70,9 +70,9 @@ class Desired:
                     f"{known.generation}; read it, and send one with a higher number"
                 )
             self.document = document
-            self._keep(document)
             self._failed.clear()
             self.step()
+            self._keep(document)  # after the route has changed: a disk must not hold up a rollback
         return True
 
     def problem(self, target: Target) -> str | None:

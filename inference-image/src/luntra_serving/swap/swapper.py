@@ -70,7 +70,8 @@ class Swapper(Generic[Model]):
     def acquire(self, session: str | None = None) -> Handle[Model]:
         """Hold the version that is to answer a request. Raises NotServedError."""
         while True:
-            version = self.route.pick(session)
+            route = self.route
+            version = route.stable if route.candidate is None else route.pick(session)
             if version is None:
                 raise NotServedError(f"no version of {self.model} is ready")
             handle = version.hold()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 
+_blank = object.__new__
+
 
 class ReleasedError(RuntimeError):
     """A handle was released twice, or used after its release: a defect of the caller."""
@@ -60,11 +62,13 @@ class Version(Generic[Model]):
         """Count a request in; None if the version is retired, so that the caller looks at the route again."""
         next(self.entered)
         model = self.model
-        if model is None or self.retired:
+        if self.retired or model is None:
             del model  # the reclaimer counts references
             self.leave()
             return None
-        return Handle(self, model)
+        handle: Handle[Model] = _blank(Handle)  # no __init__: a call would cost as much as all the rest
+        handle.version, handle.model = self, model
+        return handle
 
     def leave(self) -> None:
         """Count a request out."""
@@ -85,13 +89,15 @@ class Version(Generic[Model]):
 
 
 class Handle(Generic[Model]):
-    """One request's hold on a version: `model` may be used until `release`, whatever is promoted meanwhile."""
+    """One request's hold on a version: `model` may be used until `release`, whatever is promoted meanwhile.
+
+    Made by `Version.hold` alone.
+    """
 
     __slots__ = ("model", "version")
 
-    def __init__(self, version: Version[Model], model: Model) -> None:
-        self.version = version
-        self.model = model
+    version: Version[Model]
+    model: Model
 
     def release(self) -> None:
         """Let go, exactly once, on any thread. Raises ReleasedError the second time."""
@@ -99,7 +105,10 @@ class Handle(Generic[Model]):
             del self.model  # one instruction: of two threads that release the same handle, one fails here
         except AttributeError:
             raise ReleasedError(f"the handle on {self.version.identity} was released before") from None
-        self.version.leave()
+        version = self.version
+        next(version.left)
+        if version.retired:
+            version.on_idle()
 
     def __enter__(self) -> Model:
         return self.model
