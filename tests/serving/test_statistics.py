@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from luntra_serving.server.main import parse
+from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.stats import BOUNDS, Stats, VersionStats
-from tests.serving.processes import get, post, until
+from tests.serving.processes import ServerProcess, get, post, until
 
 if TYPE_CHECKING:
-    from tests.serving.processes import ServerProcess
+    from luntra_serving.bundle.verify import Bundle
 
 
 def test_request_is_in_flight_until_it_has_ended() -> None:
@@ -82,8 +84,34 @@ def test_management_port_gives_the_statistics_of_each_version(points_server: Ser
 
 
 def test_what_the_process_is_doing_is_told(points_server: ServerProcess) -> None:
-    post(points_server.address, "/v2/models/points/infer", b"{}")
+    tensor = {"name": "points", "datatype": "FP32", "shape": [1, 3], "data": [0, 1, 2]}
+    assert post(points_server.address, "/v2/models/points/infer", {"inputs": [tensor]}).status == 200
     assert points_server.metric("luntra_inference_queue") == 0
     assert points_server.metric("luntra_inference_batch_size_count") > 0
     assert points_server.metric('luntra_model_resident_bytes{memory="host",model="points",version="v1"}') > 0
     until(lambda: points_server.metric("luntra_event_loop_lag_seconds_count") > 0, "the loop's lag")
+
+
+def test_access_log_says_which_version_answered_which_request(points: Bundle) -> None:
+    with ServerProcess(points.folder, "--access-log", "1") as server:
+        post(server.wait_ready().address, "/v2/models/points/infer", b"{}", {"x-request-id": "r-7"})
+        until(lambda: any(entry["message"] == "answered" for entry in server.logs), "the line")
+        [line] = [entry for entry in server.logs if entry["message"] == "answered"]
+    assert (line["request"], line["version"], line["code"]) == ("r-7", "v1", 400)
+    assert line["ms"] > 0
+
+
+def test_access_log_of_a_share_is_a_sample(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "luntra_serving.telemetry.access"):
+        for _ in range(1000):
+            AccessLog(0.2).note("m", "v1", 200, 0.001, None)
+            AccessLog().note("m", "v2", 200, 0.001, None)
+    assert 100 < len(caplog.records) < 320
+    assert {record.__dict__["version"] for record in caplog.records} == {"v1"}
+
+
+@pytest.mark.parametrize("share", ["2", "-1", "all", "nan"])
+def test_share_that_is_none_is_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["bundle", "--access-log", share])
+    assert "is not a share; use a number from 0" in capsys.readouterr().err

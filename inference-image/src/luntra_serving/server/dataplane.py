@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -21,6 +21,7 @@ from luntra_serving.server.jobs import Job
 from luntra_serving.server.protocol import request as wire_request
 from luntra_serving.server.protocol import response as wire_response
 from luntra_serving.swap.swapper import NotServedError
+from luntra_serving.telemetry.access import AccessLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ class DataPlane:
     metrics: ServingMetrics
     readiness: Readiness
     deadline: float
+    access: AccessLog = field(default_factory=AccessLog)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request, now or later."""
@@ -111,6 +113,11 @@ class DataPlane:
                 raise RequestError(404, str(error)) from error
             loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
             raise RequestError(503, f"{loading}; ask /v2/health/ready") from error
+
+    def answered(self, version: str, code: int, seconds: float, request: str | None) -> None:
+        """Count an inference that has ended, and log it if that is asked for; `request` is the client's id of it."""
+        self.metrics.finished(self.model, version, code, seconds)
+        self.access.note(self.model, version, code, seconds, request)
 
     def explained(self, version: str, error: Exception) -> RequestError:
         """Return what the client is told of an inference's `error`; a defect of the model goes to the log as it is."""
@@ -203,7 +210,9 @@ class Call:
         else:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
         plane, seconds = self._plane, time.perf_counter() - self._started
-        plane.metrics.finished(plane.model, self._handle.version.identity.version, answer.status, seconds)
+        plane.answered(
+            self._handle.version.identity.version, answer.status, seconds, self._exchange.header("x-request-id")
+        )
         named = self.named(answer)
         if not self._exchange.gone:
             self._exchange.answer(named)

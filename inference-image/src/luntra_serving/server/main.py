@@ -135,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"rows that may run at once, of requests that wait together (default {defaults.max_batch})",
     )
     add("--batch-delay", type=_duration, help="reserved: no request waits for company")
+    add("--access-log", type=_share, help="share of the requests to log, with the version that answered (default 0)")
     add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
     add("--version", action="version", version=f"luntra-serve {__version__}")
     return parser
@@ -150,6 +151,16 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a count; use a whole number from 0 on")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; use a number from 0 (none) to 1 (all)")
+    return share
 
 
 def _duration(text: str) -> float:

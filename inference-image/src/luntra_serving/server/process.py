@@ -33,6 +33,7 @@ from luntra_serving.swap.events import EventLog
 from luntra_serving.swap.loading import LoadFailedError
 from luntra_serving.swap.reclaimer import Reclaimer
 from luntra_serving.swap.swapper import Swapper
+from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.transitions import report
 
@@ -142,6 +143,7 @@ async def run(
         metrics=metrics,
         readiness=readiness,
         deadline=settings.deadline,
+        access=AccessLog(settings.access_log),
     )
     inference = Listener(dataplane, settings.max_body)
     metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(swapper))

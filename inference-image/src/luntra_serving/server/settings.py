@@ -32,6 +32,8 @@ class Settings:
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""
     log_format: LogFormat = "json"
+    access_log: float = 0.0
+    """Share of the requests that are logged, 0 to 1."""
     keys: Path | None = None
     """JWK set of those who may change this process."""
     pod_uid: str = ""

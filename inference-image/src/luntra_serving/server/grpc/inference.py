@@ -26,11 +26,12 @@ class Inference:
     starts, one that runs cannot be stopped.
     """
 
-    __slots__ = ("_ended", "_gone", "_handle", "_plane", "_started")
+    __slots__ = ("_ended", "_gone", "_handle", "_id", "_plane", "_started")
 
     def __init__(self, plane: DataPlane, handle: Handle[ReadyModel]) -> None:
         self._plane, self._handle = plane, handle
         self._started = 0.0
+        self._id: str | None = None
         self._gone = False
         self._ended: asyncio.Future[bytes | RequestError] = asyncio.get_running_loop().create_future()
 
@@ -41,6 +42,7 @@ class Inference:
         """
         plane, handle = self._plane, self._handle
         self._started = time.perf_counter()
+        self._id = message.id or None
         plane.metrics.started(plane.model, handle.version.identity.version)
         try:
             plane.admission.submit(self._job(message), within=within, small=small)
@@ -69,7 +71,7 @@ class Inference:
         version = handle.version.identity.version
         outcome = content if error is None else plane.explained(version, error)
         status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
-        plane.metrics.finished(plane.model, version, status, time.perf_counter() - self._started)
+        plane.answered(version, status, time.perf_counter() - self._started, self._id)
         handle.release()
         if outcome is not None and not self._ended.done():
             self._ended.set_result(outcome)
