@@ -15,7 +15,7 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from tests.serving.bundles import POINTS, expected, points_bundle
-from tests.serving.processes import ServerProcess, ask, until
+from tests.serving.processes import ServerProcess, ask, post, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +41,10 @@ def state_of(server: ServerProcess, version: str) -> str:
     return state
 
 
-def infer(client: triton.InferenceServerClient) -> triton.InferResult:
+def infer(client: triton.InferenceServerClient, headers: dict[str, str] | None = None) -> triton.InferResult:
     points = triton.InferInput("points", [2, 3], "FP32")
     points.set_data_from_numpy(POINTS)
-    return client.infer("points", [points], client_timeout=30)
+    return client.infer("points", [points], client_timeout=30, headers=headers)
 
 
 class Load:
@@ -119,6 +119,27 @@ def test_candidate_gets_its_share_of_grpc_requests_and_can_be_named(
         assert client.get_model_metadata("points", "v2").versions == ["v2"]
         index = client.get_model_repository_index().models
         assert sorted((one.version, one.state) for one in index) == [("v1", "READY"), ("v2", "READY")]
+
+
+def test_h17_session_has_the_same_version_over_both_protocols(document: Callable[..., Path], tmp_path: Path) -> None:
+    bundles = {name: points_bundle(tmp_path / name, version=name) for name in ("v1", "v2")}
+    command = ("--document", document(bundles["v1"]), "--cache-dir", tmp_path / "cache", "--grpc-port", "0")
+    question = {"inputs": [{"name": "points", "datatype": "FP32", "shape": [2, 3], "data": POINTS.tolist()}]}
+    with (
+        ServerProcess(*command, "--deadline", "10s") as server,
+        triton.InferenceServerClient(server.wait_ready().grpc) as client,
+    ):
+        stable, candidate = target(bundles["v1"], revision="3f2a9c1d0b"), target(bundles["v2"], weight=50)
+        put(server, 5, stable, candidate=candidate, session={"header": "X-Session-Id"})
+        until(lambda: server.state("points")["weight"] == 50, "the candidate's weight")
+        seen = []
+        for number in range(30):
+            session = {"x-session-id": f"episode-{number}"}
+            over_http = post(server.address, "/v2/models/points/infer", question, session).headers["x-model-version"]
+            over_grpc = infer(client, session).get_response().model_version
+            assert over_grpc == over_http
+            seen.append(over_grpc)
+        assert set(seen) == {"v1", "v2"}
 
 
 async def storm(address: str, calls: int) -> dict[str, int]:
