@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (OUTPUT / "serving.svg").write_text(draw(results))
     (OUTPUT / "serving.md").write_text(render(results, "serving.svg"))
     for target in targets(results):
-        print(f"{'met   ' if target.met else 'MISSED'} {target.what}: {target.found} (target {target.wanted})")
+        print(f"{target.verdict:9} {target.what}: {target.found} (target {target.wanted})")
     print(f"the whole: {OUTPUT / 'serving.md'}")
     return 0
 

@@ -101,7 +101,7 @@ class ConstantRate:
         """Send until `ended` says so, then wait for the answers that are missing. Raises OSError if nobody listens."""
         begin = time.perf_counter()
         sent = 0
-        while not ended() and not self._behind():
+        while not ended() and not self._out_of_patience():
             now = time.perf_counter()
             while (due := begin + sent / self._rate) <= now:
                 self._waiting.append(due)
@@ -117,7 +117,12 @@ class ConstantRate:
             connection.socket.close()
         return self.record
 
-    def _behind(self) -> bool:
+    @property
+    def behind(self) -> bool:
+        """Whether requests that are due wait for a free connection; may be asked on any thread."""
+        return bool(self._waiting)
+
+    def _out_of_patience(self) -> bool:
         self.record.saturated = len(self._waiting) > self._most_waiting
         return self.record.saturated
 

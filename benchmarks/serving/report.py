@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.serving.closed_loop import CONNECTIONS, ENCODINGS
-from benchmarks.serving.targets import targets
+from benchmarks.serving.targets import Target, targets
 from benchmarks.serving.windows import AFTER_SECONDS, BEFORE_SECONDS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _BUSY = 0.5
 def render(results: Results, picture: str) -> str:
     """The whole page; `picture` is the path of the SVG as the page refers to it."""
     titles = {one.name: one.title for one in results.servers}
+    noisy = any(one.met is None for one in targets(results))
     parts = [
         "# Benchmarks of the model server",
         "<!-- Written by `python -m benchmarks.serving.publish` from benchmarks/serving/results.json; do not edit. -->",
@@ -32,8 +33,9 @@ def render(results: Results, picture: str) -> str:
         "## Targets",
         _table(
             ["what", "target", "found", ""],
-            ([one.what, one.wanted, one.found, "met" if one.met else "**missed**"] for one in targets(results)),
+            ([one.what, one.wanted, one.found, _verdict(one)] for one in targets(results)),
         ),
+        "*Undecided*: the machine was too busy with other things, see *without a change* below." if noisy else "",
         "## Throughput",
         f"Answers per second in a closed loop: median of {_repeats(results)} (lowest to highest). Below it, microseconds "
         "of the server's processor for one answer, of all its processes: a figure that hardly minds who else is at work on "
@@ -45,6 +47,10 @@ def render(results: Results, picture: str) -> str:
         _METHOD.format(before=f"{BEFORE_SECONDS:g}", after=f"{AFTER_SECONDS:g}", reloads=_reloads(results)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _verdict(target: Target) -> str:
+    return target.verdict if target.met else f"**{target.verdict}**"
 
 
 def _introduction(results: Results) -> str:
@@ -106,7 +112,8 @@ def _swap_words(results: Results) -> str:
     return (
         "The digits CNN, JSON, v1 and v2 in turn. Latency counts from the instant at which a request was due. *Before* is "
         "the time shortly before each change, *during* lasts from the order to shortly after the first answer of the new "
-        "version; *without a change* is the same ratio over windows in which nothing happened, that is to say, noise."
+        "version; *without a change* is the same ratio over windows in which nothing happened, that is to say, noise. *At "
+        "rest* is before all changes; where *before* is much worse, the server had not recovered from the change before."
     )
 
 
@@ -116,7 +123,8 @@ def _swaps(results: Results, rate: int, titles: dict[str, str]) -> Iterator[str]
         "server",
         "changes",
         "one takes",
-        "p50 / p99 / p99.9 before, ms",
+        "p50 / p99 / p99.9 at rest, ms",
+        "before, ms",
         "during, ms",
         "p99 ratio",
         "without a change",
@@ -127,14 +135,15 @@ def _swaps(results: Results, rate: int, titles: dict[str, str]) -> Iterator[str]
 
 def _swap_row(swaps: Swaps, title: str) -> list[str]:
     if swaps.saturated:
-        return [title, "does not keep up with this rate at rest", *[""] * 9]
+        return [title, "does not keep up with this rate at rest", *[""] * 10]
     if swaps.windows is None or swaps.control is None:
-        return [title, "restart only", *[""] * 9]
+        return [title, "restart only", *[""] * 10]
     took = f"{swaps.swap_median_seconds * 1e3:,.0f} ms (at most {swaps.swap_max_seconds * 1e3:,.0f})"
     ratios = [f"**{swaps.windows.ratio:,.2f}**", f"{swaps.control.ratio:,.2f}"]
     counted = [f"{swaps.errors} of {swaps.requests:,}", str(swaps.resets), f"{swaps.wrong} of {swaps.checked:,}"]
     memory = f"{swaps.bytes_per_swap / 2**20:+.2f} MiB"
-    windows = [_milliseconds(swaps.windows.before), _milliseconds(swaps.windows.during)]
+    pooled = (swaps.control.before, swaps.windows.before, swaps.windows.during)
+    windows = [_milliseconds(latencies) for latencies in pooled]
     changes = f"{swaps.swaps}, then broken off: {swaps.broken_off}" if swaps.broken_off else str(swaps.swaps)
     return [title, changes, took, *windows, *ratios, *counted, memory]
 

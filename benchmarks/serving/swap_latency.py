@@ -134,6 +134,7 @@ def _under_load(running: Running, model: Model, rate: int, plan: Plan, change: C
                 begin = time.perf_counter()
                 change()
                 changes.append((begin, time.perf_counter()))
+                _wait_until_caught_up(load)
             time.sleep(plan.calm)
         except (HarnessError, OSError, ValueError) as problem:
             problems.append(str(problem))
@@ -147,6 +148,13 @@ def _under_load(running: Running, model: Model, rate: int, plan: Plan, change: C
         gc.enable()
         thread.join()
     return _Phase(record, changes, "; ".join(problems))
+
+
+def _wait_until_caught_up(load: ConstantRate) -> None:
+    """Wait until the requests that a change has kept waiting are sent: they are not what is before the next one."""
+    limit = time.monotonic() + _SWAP_SECONDS
+    while load.behind and not load.record.saturated and time.monotonic() < limit:
+        time.sleep(_LOOK_SECONDS)
 
 
 def _wait_for(running: Running, model: Model, version: str) -> None:
