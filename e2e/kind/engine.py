@@ -194,6 +194,7 @@ def _launch() -> Engine:
         if child.poll() is not None or time.monotonic() > deadline:
             raise HarnessError(f"dockerd did not start; the end of {log}:\n{tail(log)}")
         time.sleep(0.2)
+    child.returncode = 0  # it outlives us on purpose: nobody waits for it, and Popen need not warn of that
     return Engine(own=True, host=f"unix://{socket}", client=_client())
 
 

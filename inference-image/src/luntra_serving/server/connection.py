@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Exchange] = deque()
-        self._arriving: Exchange | None = None
+        self._arriving = Exchange(self)
         self._chunks: list[bytes] = []
         self._size = self._header_size = 0
         self._refused = False
@@ -90,25 +90,21 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """httptools: the first byte of a request."""
-        self._arriving = Exchange(self)
         self._chunks, self._size, self._header_size = [], 0, 0
         self.since = asyncio.get_running_loop().time()
 
     def on_url(self, url: bytes) -> None:
         """httptools: a part of the request's target."""
-        assert self._arriving is not None  # noqa: S101
         self._arriving.path += url
         self._count_header(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools: a header."""
-        assert self._arriving is not None  # noqa: S101
         self._arriving.headers[name.lower()] = value
         self._count_header(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """httptools: the body is next."""
-        assert self._arriving is not None  # noqa: S101
         headers = self._arriving.headers
         announced = headers.get(b"content-length", b"0")
         if self._parser.should_upgrade():
@@ -128,8 +124,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """httptools: the request is whole."""
-        exchange, self._arriving, self.since = self._arriving, None, None
-        if exchange is None or self._refused:
+        exchange, self._arriving, self.since = self._arriving, Exchange(self), None
+        if self._refused:
             return
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.keep_alive = self._parser.should_keep_alive()
@@ -145,11 +141,9 @@ class Connection(asyncio.Protocol):
         full = len(self._waiting) >= PIPELINE
         ready = []
         close = False
-        while self._waiting and self._waiting[0].response is not None and not close:
-            exchange = self._waiting.popleft()
-            assert exchange.response is not None  # noqa: S101
-            close = self._host.draining or not exchange.keep_alive
-            ready.append(exchange.response.to_bytes(close=close))
+        while self._waiting and not close and (answer := self._waiting[0].response) is not None:
+            close = self._host.draining or not self._waiting.popleft().keep_alive
+            ready.append(answer.to_bytes(close=close))
         if self._transport is None or not ready:
             return
         self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
@@ -163,7 +157,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is arriving and nothing in work."""
-        return self._arriving is None and not self._waiting
+        return self.since is None and not self._waiting
 
     def too_slow(self) -> None:
         """Refuse the request that is arriving: its time is over."""
@@ -184,9 +178,9 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._refused = True
-        exchange = self._arriving or Exchange(self)
+        exchange, self._arriving = self._arriving, Exchange(self)
         exchange.keep_alive = False
-        self._arriving, self.since, self._chunks = None, None, []
+        self.since, self._chunks = None, []
         self._waiting.append(exchange)
         exchange.answer(error_answer(error))
 

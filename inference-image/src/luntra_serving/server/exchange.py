@@ -66,8 +66,9 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     def answer(self, answer: Answer) -> None:
-        """Send the answer, exactly once."""
-        assert self.response is None, "a request is answered once"  # noqa: S101
+        """Send the answer, exactly once. Raises RuntimeError the second time: a defect of the caller."""
+        if self.response is not None:
+            raise RuntimeError("a request is answered once")
         self.response = answer
         self._place.flush()
 
