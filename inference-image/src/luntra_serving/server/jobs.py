@@ -98,12 +98,12 @@ class Job:
 
 def run(jobs: Sequence[Job], max_rows: int) -> int:
     """Run jobs of one model, joining them up to `max_rows` rows; return how many were inferred."""
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), time.thread_time()
     ready = [job for job in jobs if job.begin()]
     if ready:
         model = ready[0].model
         inputs = [job.request.inputs for job in ready if job.request is not None]
         for job, outputs in zip(ready, infer_all(model.infer, inputs, max_rows if model.joinable else 1), strict=True):
             job.end(outputs)
-        model.pace.observe((time.perf_counter() - began) / len(jobs))
+        model.pace.observe(time.perf_counter() - began, time.thread_time() - computed, len(ready))
     return len(ready)

@@ -1,24 +1,42 @@
-"""How long the calls of one version take, so as to know where they had better run."""
+"""How long the calls of one version take, so as to know where they had better run.
+
+Two things keep a model off the event loop, and they are measured apart: computing for long, and waiting (a model that sleeps,
+or looks on while other threads or a GPU compute). By the wall's clock alone, a model that a busy neighbour preempts would
+look like one that waits; by the processor's time alone, one that waits would look quick.
+
+What tells waiting from being preempted is that it happens each time: so the least wait of the latest runs counts. Their median
+was tried, and is not enough: with three busy threads to a processor, three runs of five may well be preempted. The price is
+that a model which waits often, but not always, stays on the loop.
+"""
 
 from __future__ import annotations
 
 _QUICK = 0.0003
 """Seconds that a call may take on the event loop on average: what a loop that also serves health checks can spare."""
 
+_LATEST = 5
+"""Runs after which a model that has begun to wait is known to."""
+
 
 class Pace:
-    """The time of the latest calls, in seconds. Written from any thread: one store, and the last one wins."""
+    """What the latest runs took. Written from any thread: single stores, and the last one wins."""
 
-    __slots__ = ("_mean",)
+    __slots__ = ("_mean", "_waits", "quick")
 
     def __init__(self) -> None:
         self._mean = 1.0  # not known to be quick
-
-    @property
-    def quick(self) -> bool:
+        self._waits = (1.0,) * _LATEST
+        self.quick = False
         """Whether a call is expected to take less time than handing it to a thread."""
-        return self._mean < _QUICK
 
-    def observe(self, seconds: float) -> None:
-        """Take one call into account; a single slow one is enough to leave the loop, a dozen quick ones to return."""
-        self._mean = seconds if seconds > 10 * _QUICK else 0.7 * self._mean + 0.3 * seconds
+    def observe(self, wall: float, processor: float, calls: int = 1) -> None:
+        """Take one run of so many calls into account: its seconds by the wall's clock, and of its thread on a processor.
+
+        Computing counts by the call, and a single slow run is enough to leave the loop, a dozen quick ones to return. Waiting
+        counts by the run: for so long the loop would have stood still, however many calls had joined.
+        """
+        processor = min(processor, wall)  # a clock of coarse ticks may say more than has passed
+        computed = processor / calls
+        self._mean = computed if computed > 10 * _QUICK else 0.7 * self._mean + 0.3 * computed
+        self._waits = waits = (*self._waits[1:], wall - processor)
+        self.quick = self._mean < _QUICK and min(waits) < _QUICK
