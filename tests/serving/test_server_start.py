@@ -233,12 +233,8 @@ class TestCommandLine:
             " --max-queue 7 --max-batch 32 --batch-delay 2ms"
         )
         settings = parse(line.split())
-        assert (settings.host, settings.management_host, settings.deadline, settings.max_queue) == (
-            "0.0.0.0",
-            "0.0.0.0",
-            90.0,
-            7,
-        )
+        assert (settings.host, settings.management_host, settings.deadline) == ("0.0.0.0", "0.0.0.0", 90.0)
+        assert (settings.max_queue, settings.max_batch, settings.batch_delay) == (7, 32, 0.002)
 
     @pytest.mark.parametrize(
         ("line", "problem"),

@@ -4,11 +4,13 @@ Guarantees: at most `workers` runs at once on threads, and at most `max_queue` r
 once (429) rather than kept. A request that did not start before its deadline, or whose client has gone, never starts. One that is
 running cannot be stopped: its answer is dropped (504), and its thread stays taken until it returns.
 
-Requests of one version that wait together run together, up to `max_batch`: nobody ever waits for company, so a batch grows
-with the load and by nothing else. What is queued at a promotion runs on the version that it has acquired.
+Requests of one version that wait together run together, up to `max_batch`. Without a `batch_delay` nobody ever waits for company,
+so a batch grows with the load and by nothing else; with one, a request that finds nobody waiting for a thread first waits for
+others, at most so long (`Gathering`). What is queued at a promotion runs on the version that it has acquired.
 
 Handing a request to a thread and back costs more than a small model does, and the interpreter runs one thread at a time anyway.
-So requests of a model that is known to be quick run on the event loop, as long as nothing waits for the threads (`Pace`).
+So requests of a model that is known to be quick run on the event loop, as long as nothing waits for the threads (`Pace`), nor
+for company.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from luntra_serving.durations import format_duration
 from luntra_serving.errors import RequestError
+from luntra_serving.server.gathering import Gathering
 from luntra_serving.server.jobs import Job, run
 
 if TYPE_CHECKING:
@@ -43,12 +46,14 @@ class Admission:
         workers: int,
         max_queue: int,
         max_batch: int = 1,
+        batch_delay: float = 0.0,
         ran: Callable[[int], None] = lambda _requests: None,
     ) -> None:
-        """`ran` is told how many requests ran together; it may be called on any thread."""
+        """`batch_delay` is in seconds. `ran` is told how many requests ran together; it may be called on any thread."""
         self._places = workers + max_queue
         self._max_queue, self._max_batch, self._ran = max_queue, max_batch, ran
         self._admitted = 0
+        self._gathering = Gathering(batch_delay, max_batch, self._queue)
         self._lanes: dict[ReadyModel, deque[Job]] = {}
         self._turns: queue.SimpleQueue[deque[Job]] = queue.SimpleQueue()
         self._ended: deque[Job] = deque()
@@ -60,7 +65,7 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a thread or run on one."""
+        """Requests that wait for company or a thread, or run on one."""
         return self._admitted
 
     def submit(self, job: Job, *, within: float, small: bool) -> None:
@@ -69,7 +74,8 @@ class Admission:
         `small`: it may run on the event loop. Raises RequestError (429) if the queue is full.
         """
         job.within, job.limit = within, time.monotonic() + within
-        if small and not self._admitted and len(self._together) < _HERE and job.model.pace.quick:
+        wants_company = self._gathering.wanted(job)
+        if small and not wants_company and not self._admitted and len(self._together) < _HERE and job.model.pace.quick:
             if not self._together:
                 self._loop.call_soon(self._run_here)  # after what else has arrived in this turn of the loop
             self._together.append(job)
@@ -81,8 +87,15 @@ class Admission:
             )
         self._admitted += 1
         job.timer = self._loop.call_later(within, job.finish, _too_late(within))
-        lane = self._lanes.setdefault(job.model, deque())
-        lane.append(job)
+        if wants_company and not self._lanes.get(job.model):
+            self._gathering.add(job)
+        else:
+            self._queue([job])
+
+    def _queue(self, jobs: list[Job]) -> None:
+        """Give jobs of one model, no more than run together, a turn: so no turn is ever lacking for what a lane holds."""
+        lane = self._lanes.setdefault(jobs[0].model, deque())
+        lane.extend(jobs)
         self._turns.put(lane)
 
     def _run_here(self) -> None:

@@ -72,7 +72,6 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     options = vars(parser.parse_args(arguments))
     if options["bundle"] is not None:
         options = {**_LAPTOP, **{name: value for name, value in options.items() if value is not None}}
-    options.pop("batch_delay", None)
     if options.get("log_format") is None:
         options["log_format"] = "text" if sys.stderr.isatty() else "json"
     options["pod"] = os.environ.get("HOSTNAME", "")
@@ -134,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         help=f"rows that may run at once, of requests that wait together (default {defaults.max_batch})",
     )
-    add("--batch-delay", type=_duration, help="reserved: no request waits for company")
+    add("--batch-delay", type=_duration, help="a request may wait so long for others to run with (default 0: never)")
     add("--access-log", type=_share, help="share of the requests to log, with the version that answered (default 0)")
     add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
     add("--version", action="version", version=f"luntra-serve {__version__}")

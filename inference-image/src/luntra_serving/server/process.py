@@ -133,6 +133,7 @@ async def run(
         workers=max(2, cores),
         max_queue=settings.max_queue,
         max_batch=max(1, settings.max_batch),
+        batch_delay=settings.batch_delay,
         ran=metrics.ran_together,
     )
     dataplane = DataPlane(

@@ -28,6 +28,8 @@ class Settings:
     deadline: float = 0.5
     max_queue: int = 256
     max_batch: int = 32
+    batch_delay: float = 0.0
+    """How long a request may wait for others to run with; 0: never."""
     max_body: int = 64 << 20
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""

@@ -39,7 +39,9 @@ class ServingMetrics:
             "luntra_connections", "Connections that are open on the inference port.", registry=self.registry
         )
         self._waiting = Gauge(
-            "luntra_inference_queue", "Requests that wait for a thread or run on one.", registry=self.registry
+            "luntra_inference_queue",
+            "Requests that wait for company or a thread, or run on one.",
+            registry=self.registry,
         )
         self._batches = Histogram(
             "luntra_inference_batch_size",
