@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from luntra_serving.server.admission import Admission
+    from luntra_serving.telemetry.stats import Spent
 
 
 class Model:
@@ -50,6 +51,7 @@ class Asked:
         self, admission: Admission, model: Any, value: float, *, within: float = 10, small: bool = True
     ) -> None:
         self.outcomes: list[Any] = []
+        self.spent: Spent | None = None
         self.ended = asyncio.Event()
         self.wanted = True
         request = InferRequest(None, {"x": np.array([[value]])}, ())
@@ -62,7 +64,8 @@ class Asked:
         )
         admission.submit(job, within=within, small=small)
 
-    def _done(self, result: Any, error: Exception | None) -> None:
+    def _done(self, result: Any, error: Exception | None, spent: Spent | None) -> None:
+        self.spent = spent
         self.outcomes.append(error or result)
         self.ended.set()
 

@@ -101,6 +101,9 @@ class TestTritonClient:
             [one] = client.get_inference_statistics("points", version).model_stats
             assert (one.name, one.version, one.inference_count) == ("points", "v1", one.inference_stats.success.count)
             assert one.inference_stats.success.ns >= 1000 * one.inference_stats.success.count
+            assert one.inference_stats.compute_infer.count == one.inference_count
+            assert one.inference_stats.queue.ns + one.inference_stats.compute_infer.ns <= one.inference_stats.success.ns
+            assert one.execution_count == sum(batch.compute_infer.count for batch in one.batch_stats)
             return one.inference_stats.success.count, one.inference_stats.fail.count, one.inference_stats.fail.ns
 
         before = read()

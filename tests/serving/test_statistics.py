@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from luntra_serving.server.admission import Admission
 from luntra_serving.server.main import parse
+from luntra_serving.server.protocol.response import model_statistics
 from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
-from luntra_serving.telemetry.stats import BOUNDS, Stats, VersionStats
+from luntra_serving.telemetry.stats import BOUNDS, Execution, Spent, Stats, VersionStats
+from tests.serving.asking import Asked, Model
 from tests.serving.processes import ServerProcess, get, post, until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from luntra_serving.bundle.verify import Bundle
 
 
@@ -24,6 +31,86 @@ def test_request_is_in_flight_until_it_has_ended() -> None:
     stats.begin()
     stats.end(200, 0.01)
     assert (stats.to_json()["inFlight"], stats.to_json()["requests"]) == (1, 1)
+
+
+def test_requests_that_shared_an_execution_count_it_once_and_its_parts_each() -> None:
+    stats = VersionStats()
+    shared = Execution(3, input=0.1, infer=0.2, output=0.3)
+    for code, queue in ((504, 9.0), (200, 1.0), (200, 2.0)):
+        stats.begin()
+        stats.end(code, 3.0, Spent(queue, shared))
+    stats.end(200, 1.0, Spent(0.0, Execution(1, input=1.0, infer=1.0, output=1.0)))
+    [said] = model_statistics("m", {"v1": stats})["model_stats"]
+    assert (said["inference_count"], said["execution_count"]) == (3, 2)
+    assert said["batch_stats"] == [
+        {"batch_size": 1, **parts(1, 1000, 1000, 1000)},
+        {"batch_size": 3, **parts(1, 100, 200, 300)},
+    ]
+    assert said["inference_stats"] == {
+        "queue": {"count": 3, "ns": 3_000_000_000},
+        **parts(3, 1200, 1400, 1600),
+        "success": {"count": 3, "ns": 7_000_000_000},
+        "fail": {"count": 1, "ns": 3_000_000_000},
+    }
+    assert (stats.to_json()["queueSeconds"], stats.to_json()["executions"]) == (3.0, 2)
+
+
+def parts(count: int, *milliseconds: int) -> dict[str, Any]:
+    names = ("compute_input", "compute_infer", "compute_output")
+    return {name: {"count": count, "ns": ms * 1_000_000} for name, ms in zip(names, milliseconds, strict=True)}
+
+
+def test_execution_whose_requests_all_came_too_late_counts_for_nobody() -> None:
+    stats = VersionStats()
+    stats.end(504, 1.0, Spent(0.5, Execution(1, input=0.1, infer=0.2)))
+    assert (stats.executions, stats.queue_seconds, stats.parts.count) == (0, 0.0, 0)
+
+
+async def test_requests_know_how_long_they_waited_and_what_they_shared() -> None:
+    class Slow(Model):
+        def infer(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            time.sleep(0.02)
+            return super().infer(inputs)
+
+    model = Slow()
+    admission = Admission(workers=1, max_queue=9, max_batch=4)
+    model.go.clear()
+    first = Asked(admission, model, 0)
+    await asyncio.to_thread(model.begun.wait, 10)
+    others = [Asked(admission, model, value) for value in (1, 2)]
+    await asyncio.sleep(0.05)
+    model.go.set()
+    for one in (first, *others):
+        await one.outcome()
+    spent = [one.spent for one in (first, *others) if one.spent]
+    assert [one.execution.requests for one in spent] == [1, 2, 2]
+    assert spent[1].execution is spent[2].execution
+    assert spent[1].queue >= 0.05
+    assert spent[0].execution.infer >= 0.05
+    assert spent[1].execution.infer >= 0.02
+    for part in (spent[0].execution.input, spent[0].execution.output):
+        assert 0 < part < spent[0].execution.infer
+
+
+def test_statistics_of_a_slow_model_say_that_it_is_the_model(spinner: Bundle) -> None:
+    tensor = {"name": "rounds", "datatype": "INT64", "shape": [1], "data": [300]}
+    with ServerProcess(spinner.folder) as server:
+        server.wait_ready()
+        began = time.monotonic()
+        for _ in range(3):
+            assert post(server.address, "/v2/models/spinner/infer", {"inputs": [tensor]}).status == 200
+        took = (time.monotonic() - began) * 1e9
+        [said] = json.loads(get(server.address, "/v2/models/spinner/stats").body)["model_stats"]
+        managed = json.loads(get(server.management, "/v1/models/spinner/stats").body)["versions"]["v1"]
+    ns = {name: part["ns"] for name, part in said["inference_stats"].items()}
+    assert {part["count"] for name, part in said["inference_stats"].items() if name != "fail"} == {3}
+    assert 0.5 * ns["success"] < ns["compute_infer"] < took
+    assert 0 < ns["queue"] + ns["compute_input"] + ns["compute_infer"] + ns["compute_output"] <= ns["success"]
+    assert min(ns["queue"], ns["compute_input"], ns["compute_output"]) > 0
+    [batch] = said["batch_stats"]
+    assert (said["execution_count"], batch["batch_size"], batch["compute_infer"]["count"]) == (3, 1, 3)
+    assert managed["executions"] == 3
+    assert managed["queueSeconds"] == pytest.approx(ns["queue"] / 1e9, abs=1e-8)
 
 
 @pytest.mark.parametrize(

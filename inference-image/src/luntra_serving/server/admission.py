@@ -73,7 +73,8 @@ class Admission:
 
         `small`: it may run on the event loop. Raises RequestError (429) if the queue is full.
         """
-        job.within, job.limit = within, time.monotonic() + within
+        job.within, job.asked = within, time.monotonic()
+        job.limit = job.asked + within
         wants_company = self._gathering.wanted(job)
         if small and not wants_company and not self._admitted and len(self._together) < _HERE and job.model.pace.quick:
             if not self._together:

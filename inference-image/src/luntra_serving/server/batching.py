@@ -3,6 +3,8 @@
 Pure functions. A batch never mixes versions, because whoever calls has one model in hand. Only requests whose tensors agree in
 everything but the first axis are joined; the others run by themselves. Where a joined run fails, each request is run alone, so
 that one bad request spoils nobody else's answer.
+
+What the model is asked is asked between two results, so that whoever takes these can tell how long each run took.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.manifest import Interface
@@ -28,13 +30,18 @@ def joinable(interface: Interface) -> bool:
 
 def infer_all(
     infer: Callable[[Mapping[str, Array]], Tensors], requests: Sequence[Tensors], max_rows: int
-) -> list[Tensors | Exception]:
-    """Outputs, or the error, of each request, in order; at most `max_rows` rows run at once, unless one request has more."""
-    results: list[Tensors | Exception | None] = [None] * len(requests)
+) -> Iterator[dict[int, Tensors | Exception]]:
+    """Yield, run by run of the model, the outputs or the error of each request, by its index.
+
+    At most `max_rows` rows run at once, unless one request has more.
+    """
     for group in groups(requests, max_rows):
-        for index, outcome in zip(group, _infer_joined(infer, [requests[index] for index in group]), strict=True):
-            results[index] = outcome
-    return [result for result in results if result is not None]
+        joined = _infer_joined(infer, [requests[index] for index in group]) if len(group) > 1 else None
+        if joined is not None:
+            yield dict(zip(group, joined, strict=True))
+            continue
+        for index in group:
+            yield {index: _infer_one(infer, requests[index])}
 
 
 def groups(requests: Sequence[Tensors], max_rows: int) -> list[list[int]]:
@@ -55,18 +62,15 @@ def groups(requests: Sequence[Tensors], max_rows: int) -> list[list[int]]:
     return found
 
 
-def _infer_joined(
-    infer: Callable[[Mapping[str, Array]], Tensors], requests: Sequence[Tensors]
-) -> list[Tensors | Exception]:
-    if len(requests) == 1:
-        return [_infer_one(infer, requests[0])]
+def _infer_joined(infer: Callable[[Mapping[str, Array]], Tensors], requests: Sequence[Tensors]) -> list[Tensors] | None:
+    """The outputs of each request, None if the model does not take them together."""
     rows = [len(next(iter(request.values()))) for request in requests]
     try:
         joined = infer({name: np.concatenate([request[name] for request in requests]) for name in requests[0]})
     except Exception:  # noqa: BLE001 - whoever is at fault, each request alone will tell
-        return [_infer_one(infer, request) for request in requests]
+        return None
     if any(len(tensor) != sum(rows) for tensor in joined.values()):
-        return [_infer_one(infer, request) for request in requests]
+        return None
     ends = np.cumsum(rows)
     return [
         {name: tensor[end - count : end] for name, tensor in joined.items()}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from luntra_serving.swap.swapper import Swapper
     from luntra_serving.swap.version import Handle
     from luntra_serving.telemetry.metrics import ServingMetrics
+    from luntra_serving.telemetry.stats import Spent
 
 _MAX_DEADLINE = 300.0
 SMALL = 16 << 10
@@ -114,9 +115,11 @@ class DataPlane:
             loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
             raise RequestError(503, f"{loading}; ask /v2/health/ready") from error
 
-    def answered(self, version: str, code: int, seconds: float, request: str | None) -> None:
+    def answered(
+        self, version: str, code: int, seconds: float, request: str | None, spent: Spent | None = None
+    ) -> None:
         """Count an inference that has ended, and log it if that is asked for; `request` is the client's id of it."""
-        self.metrics.finished(self.model, version, code, seconds)
+        self.metrics.finished(self.model, version, code, seconds, spent)
         self.access.note(self.model, version, code, seconds, request)
 
     def explained(self, version: str, error: Exception) -> RequestError:
@@ -197,7 +200,7 @@ class Call:
         except RequestError as error:
             self._done(None, error)
 
-    def _done(self, result: wire_response.Body | None, error: Exception | None) -> None:
+    def _done(self, result: wire_response.Body | None, error: Exception | None, spent: Spent | None = None) -> None:
         """On the event loop, exactly once."""
         if result is not None:
             headers = {}
@@ -211,7 +214,7 @@ class Call:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
         plane, seconds = self._plane, time.perf_counter() - self._started
         plane.answered(
-            self._handle.version.identity.version, answer.status, seconds, self._exchange.header("x-request-id")
+            self._handle.version.identity.version, answer.status, seconds, self._exchange.header("x-request-id"), spent
         )
         named = self.named(answer)
         if not self._exchange.gone:

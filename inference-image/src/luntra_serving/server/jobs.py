@@ -1,6 +1,7 @@
 """Requests in work: decode, infer together, encode. Knows neither the wire form nor where it runs.
 
-What it costs is told to the model's pace. A defect of one request, of its encoding or of the model on it, is that request's alone.
+What it costs is told to the model's pace, and to each request. A defect of one request, of its encoding or of the model on it,
+is that request's alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from luntra_serving.server.batching import infer_all
+from luntra_serving.telemetry.stats import Execution, Spent
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,6 +25,7 @@ class Job:
     """One request for one model.
 
     `done` gets what `encode` returned or the error, once, on the event loop; neither if the client was gone before it began.
+    And, if it ran, where its time went.
     The model is held by the job alone, and dropped with it.
     """
 
@@ -30,12 +33,14 @@ class Job:
         "_decode",
         "_done",
         "_encode",
+        "asked",
         "error",
         "finished",
         "limit",
         "model",
         "request",
         "result",
+        "spent",
         "timer",
         "wanted",
         "within",
@@ -46,16 +51,17 @@ class Job:
         model: ReadyModel,
         decode: Callable[[], InferRequest],
         encode: Callable[[InferRequest, Mapping[str, Array]], Any],
-        done: Callable[[Any, Exception | None], None],
+        done: Callable[[Any, Exception | None, Spent | None], None],
         wanted: Callable[[], bool],
     ) -> None:
         self.model, self._decode, self._encode, self._done, self.wanted = model, decode, encode, done, wanted
-        self.within = self.limit = 0.0
-        """Seconds that it was given, and when it may begin at the latest by time.monotonic."""
+        self.within = self.asked = self.limit = 0.0
+        """Seconds that it was given; and by time.monotonic, since when it waits, and when it may begin at the latest."""
         self.timer: asyncio.TimerHandle | None = None
         self.request: InferRequest | None = None
         self.result: Any = None
         self.error: Exception | None = None
+        self.spent: Spent | None = None
         self.finished = False
 
     def begin(self) -> bool:
@@ -93,17 +99,25 @@ class Job:
         self.finished = True
         if self.timer is not None:
             self.timer.cancel()
-        self._done(None if error else self.result, error)
+        self._done(None if error else self.result, error, self.spent)
 
 
 def run(jobs: Sequence[Job], max_rows: int) -> int:
     """Run jobs of one model, joining them up to `max_rows` rows; return how many were inferred."""
-    began, computed = time.perf_counter(), time.thread_time()
+    began, computed = time.monotonic(), time.thread_time()
     ready = [job for job in jobs if job.begin()]
     if ready:
         model = ready[0].model
         inputs = [job.request.inputs for job in ready if job.request is not None]
-        for job, outputs in zip(ready, infer_all(model.infer, inputs, max_rows if model.joinable else 1), strict=True):
-            job.end(outputs)
-        model.pace.observe(time.perf_counter() - began, time.thread_time() - computed, len(ready))
+        decoded = encoded = time.monotonic()
+        for outcomes in infer_all(model.infer, inputs, max_rows if model.joinable else 1):
+            inferred = time.monotonic()
+            execution = Execution(len(outcomes), input=decoded - began, infer=inferred - encoded)
+            for index, outputs in outcomes.items():
+                job = ready[index]
+                job.spent = Spent(began - job.asked, execution)
+                job.end(outputs)
+            encoded = time.monotonic()
+            execution.output = encoded - inferred
+        model.pace.observe(encoded - began, time.thread_time() - computed, len(ready))
     return len(ready)

@@ -79,6 +79,8 @@ class VersionStatistics(_Answer):
     requests: int
     inFlight: int  # noqa: N815 - the wire's spelling
     codes: dict[str, int]
+    queueSeconds: float = Field(description="What the requests with a result waited before they ran, in sum.")  # noqa: N815
+    executions: int = Field(description="Runs of the model that gave these results; what ran together shares one.")
     latency: Latency
 
 

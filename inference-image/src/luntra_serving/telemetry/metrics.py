@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from luntra_serving.telemetry.stats import Stats
+from luntra_serving.telemetry.stats import Spent, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,9 +72,9 @@ class ServingMetrics:
         """Count a request as in flight."""
         self.stats.of(model, version).begin()
 
-    def finished(self, model: str, version: str, code: int, seconds: float) -> None:
-        """Count an in-flight request as answered with the HTTP status `code` after `seconds`."""
-        self.stats.of(model, version).end(code, seconds)
+    def finished(self, model: str, version: str, code: int, seconds: float, spent: Spent | None = None) -> None:
+        """Count an in-flight request as answered with the HTTP status `code` after `seconds`; `spent` is known of what ran."""
+        self.stats.of(model, version).end(code, seconds, spent)
 
     def loaded(self, model: str, version: str, stage: str, seconds: float) -> None:
         """Record how long a stage of the load took."""

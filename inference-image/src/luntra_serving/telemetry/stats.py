@@ -7,7 +7,7 @@ management port's statistics are two views of the same numbers.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any
+from typing import Any, NamedTuple
 
 BOUNDS = (
     0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5,
@@ -19,14 +19,58 @@ _KEPT = 64
 """Versions whose numbers are kept, the latest first; a process that swaps every minute must not grow."""
 
 
-class VersionStats:
-    """Requests of one version: how many, how they ended (HTTP status), how long they took, and those that got a result."""
+class Execution:
+    """One run of a model for the requests that joined, and the seconds of its parts; these requests share it.
 
-    __slots__ = ("begun", "buckets", "codes", "ended", "good_seconds", "seconds")
+    It is made where the model runs and counted, once, when the first of its requests ends with a result.
+    """
+
+    __slots__ = ("counted", "infer", "input", "output", "requests")
+
+    def __init__(self, requests: int, *, input: float, infer: float, output: float = 0.0) -> None:  # noqa: A002 - the protocol's word
+        self.requests, self.input, self.infer, self.output = requests, input, infer, output
+        self.counted = False
+
+
+class Spent(NamedTuple):
+    """Where the time of one request went."""
+
+    queue: float
+    """Seconds before it ran."""
+    execution: Execution
+
+
+class Parts:
+    """Sums of the parts of executions: reading the inputs, the model itself, and writing the outputs, in seconds."""
+
+    __slots__ = ("count", "infer", "input", "output")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.input = self.infer = self.output = 0.0
+
+    def add(self, execution: Execution) -> None:
+        """Count an execution."""
+        self.count += 1
+        self.input += execution.input
+        self.infer += execution.infer
+        self.output += execution.output
+
+
+class VersionStats:
+    """Requests of one version: how many, how they ended (HTTP status), how long they took, and those that got a result.
+
+    Of the latter, also how long they waited (`queue_seconds`), the `parts` of their executions, each as often as requests
+    shared it, and those `batches` themselves, by the number of requests that ran together.
+    """
+
+    __slots__ = ("batches", "begun", "buckets", "codes", "ended", "good_seconds", "parts", "queue_seconds", "seconds")
 
     def __init__(self) -> None:
         self.begun = self.ended = 0
-        self.seconds = self.good_seconds = 0.0
+        self.seconds = self.good_seconds = self.queue_seconds = 0.0
+        self.parts = Parts()
+        self.batches: dict[int, Parts] = {}
         self.codes: dict[int, int] = {}
         self.buckets = [0] * (len(BOUNDS) + 1)
 
@@ -34,14 +78,29 @@ class VersionStats:
         """A request has arrived."""
         self.begun += 1
 
-    def end(self, code: int, seconds: float) -> None:
-        """It was answered with this status after this time."""
+    def end(self, code: int, seconds: float, spent: Spent | None = None) -> None:
+        """It was answered with this status after this time; `spent` is known of what ran."""
         self.ended += 1
         self.seconds += seconds
         if code == 200:
             self.good_seconds += seconds
+            if spent is not None:
+                self._spend(spent)
         self.codes[code] = self.codes.get(code, 0) + 1
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
+
+    def _spend(self, spent: Spent) -> None:
+        execution = spent.execution
+        self.queue_seconds += spent.queue
+        self.parts.add(execution)
+        if not execution.counted:
+            execution.counted = True
+            self.batches.setdefault(execution.requests, Parts()).add(execution)
+
+    @property
+    def executions(self) -> int:
+        """Runs of the model that gave a result."""
+        return sum(parts.count for parts in self.batches.values())
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Upper bound of each bucket and the requests that took no longer, as a histogram of Prometheus has them."""
@@ -59,6 +118,8 @@ class VersionStats:
             "requests": self.ended,
             "inFlight": self.begun - self.ended,
             "codes": {str(code): count for code, count in sorted(self.codes.items())},
+            "queueSeconds": self.queue_seconds,
+            "executions": self.executions,
             "latency": {"count": self.ended, "sumSeconds": self.seconds, "buckets": buckets},
         }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from luntra_serving.server.dataplane import DataPlane
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.swap.version import Handle
+    from luntra_serving.telemetry.stats import Spent
 
 _GONE = 499
 """nginx's number for a client that has gone: counted, never sent."""
@@ -65,13 +66,13 @@ class Inference:
             wanted=lambda: not self._gone,
         )
 
-    def _done(self, content: bytes | None, error: Exception | None) -> None:
+    def _done(self, content: bytes | None, error: Exception | None, spent: Spent | None = None) -> None:
         """On the event loop, exactly once."""
         plane, handle = self._plane, self._handle
         version = handle.version.identity.version
         outcome = content if error is None else plane.explained(version, error)
         status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
-        plane.answered(version, status, time.perf_counter() - self._started, self._id)
+        plane.answered(version, status, time.perf_counter() - self._started, self._id, spent)
         handle.release()
         if outcome is not None and not self._ended.done():
             self._ended.set_result(outcome)

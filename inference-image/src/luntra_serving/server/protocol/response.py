@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.manifest import Interface, TensorSpec
     from luntra_serving.server.protocol.request import InferRequest
-    from luntra_serving.telemetry.stats import VersionStats
+    from luntra_serving.telemetry.stats import Parts, VersionStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +107,42 @@ def _configured(spec: TensorSpec) -> dict[str, Any]:
 
 
 def model_statistics(model: str, versions: Mapping[str, VersionStats]) -> dict[str, Any]:
-    """Return what the statistics extension has of each version: durations are from a request's arrival to its answer.
+    """Return what the statistics extension has of each version, in nanoseconds.
 
-    How they divide into waiting and computing is not measured; those parts are 0.
+    `success` and `fail` are from a request's arrival to its answer. The parts of a success are those of the execution that
+    it shared, so that they say what one request went through; `batch_stats` has each execution once. A batch's size is in requests.
     """
     return {"model_stats": [_statistics(model, version, stats) for version, stats in versions.items()]}
 
 
 def _statistics(model: str, version: str, stats: VersionStats) -> dict[str, Any]:
     good = stats.codes.get(200, 0)
-    bad_seconds = stats.seconds - stats.good_seconds
+    bad_seconds = max(0.0, stats.seconds - stats.good_seconds)
     return {
         "name": model,
         "version": version,
         "inference_count": good,
-        "execution_count": good,
-        "batch_stats": [],
+        "execution_count": stats.executions,
+        "batch_stats": [{"batch_size": size, **_parts(stats.batches[size])} for size in sorted(stats.batches)],
         "inference_stats": {
-            **{part: {"count": 0, "ns": 0} for part in ("queue", "compute_input", "compute_infer", "compute_output")},
-            "success": {"count": good, "ns": int(stats.good_seconds * 1e9)},
-            "fail": {"count": stats.ended - good, "ns": max(0, int(bad_seconds * 1e9))},
+            "queue": _duration(stats.parts.count, stats.queue_seconds),
+            **_parts(stats.parts),
+            "success": _duration(good, stats.good_seconds),
+            "fail": _duration(stats.ended - good, bad_seconds),
         },
     }
+
+
+def _parts(parts: Parts) -> dict[str, Any]:
+    return {
+        "compute_input": _duration(parts.count, parts.input),
+        "compute_infer": _duration(parts.count, parts.infer),
+        "compute_output": _duration(parts.count, parts.output),
+    }
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": int(seconds * 1e9)}
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:
