@@ -62,10 +62,10 @@ def test_every_tensor_survives_both_wire_forms(value: tuple[TensorSpec, Array], 
     np.testing.assert_array_equal(result, values)
 
 
-@given(st.sampled_from([np.nan, np.inf, -np.inf]))
-def test_what_json_cannot_carry_is_an_error_there_and_fine_as_binary(value: float) -> None:
+@given(st.sampled_from([np.nan, np.inf, -np.inf]), st.sampled_from([1, 31, 32, 1000]))
+def test_what_json_cannot_carry_is_an_error_there_and_fine_as_binary(value: float, others: int) -> None:
     spec = TensorSpec(name="t", datatype="FP32", shape=(-1,))
-    values = np.array([1, value], dtype=np.float32)
+    values = np.array([1] * others + [value], dtype=np.float32)
     np.testing.assert_array_equal(through(spec, values, binary=True), values)
     with pytest.raises(RequestError, match="ask for binary_data"):
         through(spec, values, binary=False)

@@ -6,6 +6,7 @@ files are there and are the right ones is `verify`; whether the backend agrees w
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -38,9 +39,12 @@ class TensorSpec(_Strict):
 
     def accepts(self, shape: Sequence[int]) -> bool:
         """Whether a tensor of `shape` fits this spec."""
-        return len(shape) == len(self.shape) and all(
-            want in (-1, have) for want, have in zip(self.shape, shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        for want, have in zip(self.shape, shape, strict=True):  # noqa: SIM110 - a generator costs each request more than the loop
+            if want != have and want != -1:
+                return False
+        return True
 
 
 class Interface(_Strict):
@@ -50,6 +54,16 @@ class Interface(_Strict):
     outputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=256)
     labels: dict[TensorName, tuple[str, ...]] = Field(default_factory=dict)
     """Output name -> what the positions of its last axis mean, in order."""
+
+    @cached_property
+    def named_inputs(self) -> dict[str, TensorSpec]:
+        """The inputs by name."""
+        return {spec.name: spec for spec in self.inputs}
+
+    @cached_property
+    def named_outputs(self) -> dict[str, TensorSpec]:
+        """The outputs by name."""
+        return {spec.name: spec for spec in self.outputs}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -152,8 +166,7 @@ class Draft(_Strict):
 
     @model_validator(mode="after")
     def _processing_fits_the_interface(self) -> Self:
-        inputs = {spec.name: spec for spec in self.interface.inputs}
-        outputs = {spec.name: spec for spec in self.interface.outputs}
+        inputs, outputs = self.interface.named_inputs, self.interface.named_outputs
         _each_once("preprocessing", [step.input for step in self.preprocessing], set(inputs))
         _each_once("postprocessing", [step.output for step in self.postprocessing], set(outputs))
         for step in self.preprocessing:

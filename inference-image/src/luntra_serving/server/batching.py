@@ -46,11 +46,13 @@ def infer_all(
 
 def groups(requests: Sequence[Tensors], max_rows: int) -> list[list[int]]:
     """Indices of the requests that may run as one, in order of arrival."""
+    if len(requests) == 1:
+        return [[0]]
     found: list[list[int]] = []
     open_groups: dict[tuple[object, ...], tuple[list[int] | None, int]] = {}
     for index, request in enumerate(requests):
-        rows = {len(tensor) if tensor.ndim else -1 for tensor in request.values()}
-        kind = tuple((name, tensor.dtype, tensor.shape[1:]) for name, tensor in sorted(request.items()))
+        rows = {tensor.shape[0] if tensor.ndim else -1 for tensor in request.values()}
+        kind = tuple([(name, tensor.dtype, tensor.shape[1:]) for name, tensor in sorted(request.items())])
         group, size = open_groups.get(kind, (None, 0))
         # Inputs of different lengths run alone, and so does an empty one: what a model answers to it is its own affair.
         count = next(iter(rows)) if len(rows) == 1 and 0 not in rows else max_rows

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from luntra_serving.errors import RequestError
 
 _PHRASES = {
-    200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
-    408: b"Request Timeout", 413: b"Content Too Large", 429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 503: b"Service Unavailable",
-    504: b"Gateway Timeout",
+    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 413: "Content Too Large", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
+    504: "Gateway Timeout",
 }  # fmt: skip
 
+_CLOSE = "connection: close\r\n"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Answer:
     """What goes back: a status, a body, and headers beside the content type and length."""
 
@@ -31,10 +33,10 @@ class Answer:
         """The answer as HTTP/1.1 has it (RFC 9112); `close` asks the client to use another connection from now on."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         head = (
-            f"HTTP/1.1 {self.status} {_PHRASES[self.status].decode()}\r\ncontent-type: {self.content_type}\r\n"
-            f"content-length: {len(self.content)}\r\n{lines}{'connection: close' if close else ''}"
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\ncontent-type: {self.content_type}\r\n"
+            f"content-length: {len(self.content)}\r\n{lines}{_CLOSE if close else ''}\r\n"
         )
-        return b"%b%b\r\n%b" % (head.encode("latin-1"), b"\r\n" if close else b"", self.content)
+        return head.encode("latin-1") + self.content
 
 
 class Place(Protocol):

@@ -48,7 +48,7 @@ def parse(method: str, content: bytes) -> Any:
 
 def decode(message: Any, interface: Interface) -> wire.InferRequest:
     """Return the request in a ModelInferRequest. Raises RequestError (400)."""
-    specs = {spec.name: spec for spec in interface.inputs}
+    specs = interface.named_inputs
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise RequestError(
@@ -57,7 +57,7 @@ def decode(message: Any, interface: Interface) -> wire.InferRequest:
         )
     inputs: dict[str, Array] = {}
     for place, tensor in enumerate(message.inputs):
-        spec = wire.spec_of(f"inputs[{place}].name", tensor.name, specs)
+        spec = wire.spec_of(f"inputs[{place}]", tensor.name, specs)
         wire.refuse_twice(spec, inputs)
         wire.refuse_shared_memory(f"input {spec.name!r}", tensor.parameters)
         shape = wire.shape_of(spec, tensor.datatype, list(tensor.shape))

@@ -8,8 +8,8 @@ the field. The public checks below `decode` know no JSON: a request over gRPC pa
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 _LARGEST = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedOutput:
+class RequestedOutput(NamedTuple):
     """One output that the client wants, and whether as raw bytes."""
 
     name: str
     binary: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request that fits the interface: every input is there, of its datatype and shape."""
 
     id: str | None
@@ -68,9 +66,9 @@ def decode(body: bytes, json_length: int, interface: Interface) -> InferRequest:
 
 
 def spec_of(field: str, name: Any, specs: dict[str, TensorSpec]) -> TensorSpec:
-    """Return the spec of the tensor that `field` names. Raises RequestError (400)."""
+    """Return the spec of the tensor of that name, which `field` has. Raises RequestError (400)."""
     if not isinstance(name, str) or name not in specs:
-        raise RequestError(400, f"{field} {name!r} is not known; the model has {', '.join(specs)}")
+        raise RequestError(400, f"{field}.name {name!r} is not known; the model has {', '.join(specs)}")
     return specs[name]
 
 
@@ -78,11 +76,18 @@ def shape_of(spec: TensorSpec, datatype: Any, shape: Any) -> tuple[int, ...]:
     """Return the shape that a client gives a tensor of `spec`. Raises RequestError (400) if it or the datatype is not the model's."""
     if datatype != spec.datatype:
         raise RequestError(400, f"input {spec.name!r}: datatype {datatype!r}; it must be {spec.datatype}")
-    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _LARGEST for size in shape):
+    if not isinstance(shape, list) or not _are_sizes(shape):
         raise RequestError(400, f"input {spec.name!r}: shape must be a list of sizes, not {shape!r}")
     if not spec.accepts(shape):
         raise RequestError(400, f"input {spec.name!r}: shape {shape} does not fit {list(spec.shape)} (-1: any size)")
     return tuple(shape)
+
+
+def _are_sizes(shape: list[Any]) -> bool:
+    for size in shape:  # noqa: SIM110 - a generator costs each request more than the loop
+        if type(size) is not int or not 0 <= size < _LARGEST:
+            return False
+    return True
 
 
 def refuse_twice(spec: TensorSpec, inputs: dict[str, Array]) -> None:
@@ -106,24 +111,30 @@ def refuse_shared_memory(field: str, parameters: Iterable[str]) -> None:
 
 def outputs_of(entries: Any, interface: Interface, binary: bool) -> tuple[RequestedOutput, ...]:
     """Return which outputs the entries ask for, all if none; `binary` unless an entry says else. Raises RequestError (400)."""
-    specs = {spec.name: spec for spec in interface.outputs}
+    specs = interface.named_outputs
     if entries is None or entries == []:
-        return tuple(RequestedOutput(name, binary) for name in specs)
+        return _all_of(tuple(specs), binary)
     if not isinstance(entries, list):
         raise RequestError(400, f"outputs must be a list; the model gives {', '.join(specs)}")
     wanted: dict[str, RequestedOutput] = {}
     for place, entry in enumerate(entries):
-        output = _object(f"outputs[{place}]", entry)
-        spec = spec_of(f"outputs[{place}].name", output.get("name"), specs)
+        field = f"outputs[{place}]"
+        output = _object(field, entry)
+        spec = spec_of(field, output.get("name"), specs)
         if spec.name in wanted:
             raise RequestError(400, f"outputs name {spec.name!r} twice")
-        parameters = _object(f"outputs[{place}].parameters", output.get("parameters", {}))
+        parameters = _object(f"{field}.parameters", output.get("parameters", {}))
         refuse_shared_memory(f"output {spec.name!r}", parameters)
         if parameters.get("classification"):
             raise RequestError(400, f"output {spec.name!r}: the classification extension is not supported")
-        flag = _flag(f"outputs[{place}].parameters.binary_data", parameters.get("binary_data", binary))
+        flag = _flag(f"{field}.parameters.binary_data", parameters.get("binary_data", binary))
         wanted[spec.name] = RequestedOutput(spec.name, flag)
     return tuple(wanted.values())
+
+
+@lru_cache(256)
+def _all_of(names: tuple[str, ...], binary: bool) -> tuple[RequestedOutput, ...]:
+    return tuple(RequestedOutput(name, binary) for name in names)
 
 
 def _json(content: bytes) -> Any:
@@ -154,14 +165,15 @@ def _flag(field: str, value: Any) -> bool:
 
 
 def _inputs(entries: Any, raw: memoryview, interface: Interface) -> dict[str, Array]:
-    specs = {spec.name: spec for spec in interface.inputs}
+    specs = interface.named_inputs
     if not isinstance(entries, list):
         raise RequestError(400, f"inputs must be a list of tensors; the model takes {', '.join(specs)}")
     inputs: dict[str, Array] = {}
     taken = 0
     for place, entry in enumerate(entries):
-        tensor = _object(f"inputs[{place}]", entry)
-        spec = spec_of(f"inputs[{place}].name", tensor.get("name"), specs)
+        field = f"inputs[{place}]"
+        tensor = _object(field, entry)
+        spec = spec_of(field, tensor.get("name"), specs)
         refuse_twice(spec, inputs)
         shape = shape_of(spec, tensor.get("datatype"), tensor.get("shape"))
         size = _binary_size(spec, tensor)
@@ -180,9 +192,11 @@ def _inputs(entries: Any, raw: memoryview, interface: Interface) -> dict[str, Ar
 
 
 def _binary_size(spec: TensorSpec, tensor: dict[str, Any]) -> int | None:
-    parameters = _object(f"input {spec.name!r}: parameters", tensor.get("parameters", {}))
-    refuse_shared_memory(f"input {spec.name!r}", parameters)
-    size = parameters.get("binary_data_size")
+    size = None
+    if "parameters" in tensor:
+        parameters = _object(f"input {spec.name!r}: parameters", tensor["parameters"])
+        refuse_shared_memory(f"input {spec.name!r}", parameters)
+        size = parameters.get("binary_data_size")
     if (size is None) == ("data" not in tensor):
         raise RequestError(400, f"input {spec.name!r} needs either data or parameters.binary_data_size")
     if size is not None and (type(size) is not int or size < 0):

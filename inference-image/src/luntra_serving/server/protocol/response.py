@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from luntra_serving.telemetry.stats import Parts, VersionStats
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body and its content type; `json_length` is set if raw tensor bytes follow that many bytes of JSON."""
 
     content: bytes
