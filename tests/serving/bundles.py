@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from luntra_serving.backends.registry import loader_of
 from luntra_serving.bundle.manifest import Draft
 from luntra_serving.bundle.pack import pack
 from luntra_serving.bundle.paths import MANIFEST
@@ -17,11 +18,17 @@ from luntra_serving.bundle.samples import write_samples
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from luntra_serving.backends.protocol import LoadedModel
     from luntra_serving.bundle.verify import Bundle
 
 WEIGHTS = np.array([[1.0, -1.0], [0.5, 2.0], [-1.5, 0.25]], dtype=np.float32)
 SCALE, OFFSET = 0.5, -1.0
 POINTS = np.array([[0.0, 1.0, 2.0], [3.0, -1.0, 0.5]], dtype=np.float32)
+
+
+def load_model(bundle: Bundle, *, threads: int) -> LoadedModel:
+    """Load a bundle with the backend that it names."""
+    return loader_of(bundle.manifest.backend.name)(bundle, threads=threads)
 
 
 def expected(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

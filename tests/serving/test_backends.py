@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 
 from luntra_serving.backends.archive import refuse_disguised_pickle
-from luntra_serving.backends.registry import load_model
 from luntra_serving.bundle.pack import pack
 from luntra_serving.bundle.samples import read_samples
 from luntra_serving.errors import PermanentLoadError, Reason, RequestError
 from luntra_serving.server.model import ReadyModel
-from tests.serving.bundles import OFFSET, POINTS, SCALE, WEIGHTS, echo_bundle, expected, points_bundle
+from tests.serving.bundles import OFFSET, POINTS, SCALE, WEIGHTS, echo_bundle, expected, load_model, points_bundle
 
 if TYPE_CHECKING:
     from luntra_serving.bundle.verify import Bundle

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luntra_serving.backends.registry import load_model
+from luntra_serving.backends.registry import loader_of
 from luntra_serving.bundle.samples import read_samples
 from luntra_serving.bundle.verify import verify_folder
 from luntra_serving.server.model import ReadyModel
@@ -48,7 +48,7 @@ def manifest(out: Path) -> dict[str, Any]:
 def model_of(out: Path, manifest: dict[str, Any], version: str) -> ReadyModel:
     entry = manifest["versions"][version]
     bundle = verify_folder(out / entry["folder"], entry["digest"])
-    model = ReadyModel(bundle.manifest, load_model(bundle, threads=1))
+    model = ReadyModel(bundle.manifest, loader_of(bundle.manifest.backend.name)(bundle, threads=1))
     model.self_test(read_samples(bundle.samples, bundle.manifest.interface))
     return model
 

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.connection import Connection
 from luntra_serving.server.dataplane import DataPlane, Readiness
-from luntra_serving.server.desired import identity_of
+from luntra_serving.server.desired import Desired
+from luntra_serving.server.footprint import Footprints
 from luntra_serving.server.listener import Listener
 from luntra_serving.server.loading import TargetLoader, document_of
+from luntra_serving.server.models import Models
 from luntra_serving.server.settings import Settings
+from luntra_serving.server.shadow import Shadow
 from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.events import EventLog
 from luntra_serving.swap.reclaimer import Reclaimer
@@ -126,7 +129,7 @@ async def send(listener: Listener, chance: random.Random) -> list[int]:
 
 
 async def test_mutated_requests_never_break_the_server(points: Bundle) -> None:
-    described = document_of(points)
+    metrics = ServingMetrics()
     swapper: Swapper[ReadyModel] = Swapper(
         "points",
         close=lambda model: model.loaded.close(),
@@ -134,18 +137,23 @@ async def test_mutated_requests_never_break_the_server(points: Bundle) -> None:
         budget=Budget(Size(host=1 << 40)),
         events=EventLog(),
     )
-    identity = identity_of(described.stable)
-    swapper.load(identity, TargetLoader(Settings(bundle=points.folder), described.stable, 1)).result(30)
-    swapper.promote(identity)
+    settings, footprints = Settings(bundles=(points.folder,)), Footprints()
+    models = Models(
+        lambda document: (
+            Desired(document, swapper, lambda target: TargetLoader(settings, "points", target, 1, footprints)),
+            swapper,
+        )
+    )
+    load = models.add(document_of(points), needed=True).desired.start()
+    identity = load.result(30).identity
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: raised.append(context))
     plane = DataPlane(
-        model="points",
-        expected_version="v1",
-        swapper=swapper,
+        models=models,
         admission=Admission(workers=1, max_queue=64, max_batch=8),
-        metrics=ServingMetrics(),
+        metrics=metrics,
         readiness=Readiness(),
+        shadow=Shadow(metrics),
         deadline=10,
     )
     listener = Listener(plane, max_body=2000)

@@ -69,6 +69,13 @@ def test_computing_is_shared_by_the_calls_that_joined(pace: Pace) -> None:
     assert pace.quick
 
 
+def test_one_very_long_wait_leaves_the_loop_at_once_and_a_quick_run_returns(pace: Pace) -> None:
+    pace.observe(0.2, 0.0001)
+    assert not pace.quick
+    pace.observe(0.0001, 0.0001)
+    assert pace.quick
+
+
 def test_clock_of_coarse_ticks_makes_nothing_look_slow(pace: Pace) -> None:
     pace.observe(QUICK, 0.01)
     assert pace.quick

@@ -51,7 +51,8 @@ class TestStart:
             assert reply.headers["x-model-version"] == "2026-11"
             state = server.state("points")
         assert state["observedGeneration"] == 4
-        assert state["versions"][0] | {"loadSeconds": None} == {
+        assert state["versions"][0]["residentBytes"]["host"] > points.manifest.total_bytes
+        assert state["versions"][0] | {"loadSeconds": None, "residentBytes": None} == {
             "version": "2026-11",
             "revision": "3f2a9c1d0b",
             "digest": points.digest,
@@ -61,6 +62,7 @@ class TestStart:
             "message": None,
             "stage": None,
             "inFlight": 0,
+            "residentBytes": None,
             "loadSeconds": None,
         }
         assert (cache / "bundles" / points.digest.removeprefix("sha256:") / "model.onnx").is_file()

@@ -152,6 +152,70 @@ def test_h17_session_stays_with_its_version_in_every_pod_and_moves_one_way(
         assert split(pod.wait_ready(), 5, 60) == half
 
 
+def test_h17_episode_stays_with_its_version_until_it_says_that_it_ends(
+    server: ServerProcess, bundles: dict[str, Bundle]
+) -> None:
+    def asked(session: str, **headers: str) -> str:
+        named = {"X-Session-Id": session, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        return post(server.address, INFER, QUESTION, named).headers["x-model-version"]
+
+    rule = {"header": "X-Session-Id", "ttl": "30m"}
+    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), session=rule)
+    assert asked("a") == "v1"
+    for generation, version in enumerate(("v2", "v3"), start=6):
+        put(server, generation, target(bundles[version]), session=rule)
+        until(partial(_serves, server, version), version)
+    assert (asked("a"), asked("b"), server.state("points")["sessions"]) == ("v1", "v3", 2)
+    assert state_of(server, "v1")["state"] == "Retired"
+    refused = post(server.address, INFER, QUESTION, {"X-Session-Id": "a", "x-session-end": "soon"})
+    assert (refused.status, refused.error) == (400, "header x-session-end is 'soon'; it must be true or false")
+    assert asked("a", x_session_end="true") == "v1", "the last request is a part of the episode"
+    until(lambda: state_of(server, "v1")["state"] == "Reclaimed", "the version that nobody needs any more")
+    assert asked("a") == "v3"
+
+
+def test_silent_session_ends_by_itself(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
+    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), session={"header": "x-session", "ttl": "100ms"})
+    post(server.address, INFER, QUESTION, {"x-session": "a"})
+    assert server.state("points")["sessions"] == 1
+    until(lambda: server.state("points")["sessions"] == 0, "the session to end")
+
+
+def test_shadow_requests_are_computed_by_the_candidate_and_answered_by_stable(
+    server: ServerProcess, bundles: dict[str, Bundle]
+) -> None:
+    candidate = target(bundles["v2"], weight=0, shadow=50)
+    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), candidate=candidate)
+    until(lambda: server.state("points")["shadow"] == 50, "the candidate")
+    assert {serving(server) for _ in range(20)} == {"v1"}
+    counted = 'luntra_shadow_requests_total{code="200",model="points",version="v2"}'
+    dropped = 'luntra_shadow_dropped_total{model="points",version="v2"}'
+    until(lambda: server.metric(counted) + server.metric(dropped) == 10, "the copies")
+    statistics = json.loads(get(server.management, "/v1/models/points/stats").body)
+    assert statistics["shadow"]["v2"]["requests"] == server.metric(counted) > 0
+    assert statistics["versions"]["v1"]["requests"] == 20
+    assert "v2" not in statistics["versions"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"session": {"header": "x-session", "ttl": "soon"}}, "session.ttl: 'soon' is not a duration"),
+        ({"session": {"header": "x-session", "ttl": "25h"}}, "must be above 0 and at most 24h"),
+        ({"candidate": {"weight": 0, "shadow": 101}}, "candidate.shadow"),
+        ({"candidate": {"weight": 0, "revision": "a\r\nb"}}, "candidate.revision"),
+    ],
+)
+def test_unfit_fields_are_named(
+    server: ServerProcess, bundles: dict[str, Bundle], more: dict[str, Any], words: str
+) -> None:
+    if "candidate" in more:
+        more = {"candidate": target(bundles["v2"], **more["candidate"])}
+    reply = put(server, 5, target(bundles["v1"]), **more)
+    assert reply.status == 422
+    assert words in reply.error
+
+
 @pytest.mark.parametrize(("pods", "state"), [(["pod-1", "pod-2"], "Ready"), (["pod-2"], None)])
 def test_only_pods_that_are_named_serve_the_candidate(
     server: ServerProcess, bundles: dict[str, Bundle], pods: list[str], state: str | None
@@ -249,7 +313,7 @@ def test_restarted_server_goes_on_with_the_last_document(
     with ServerProcess(*command) as server:
         assert serving(server.wait_ready()) == "v2"
         assert server.state("points")["observedGeneration"] == 5
-    (tmp_path / "cache" / "document.json").write_text("torn")
+    (tmp_path / "cache" / "documents" / "points.json").write_text("torn")
     with ServerProcess(*command) as server:
         assert serving(server.wait_ready()) == "v1"
         assert any("of no use" in entry["message"] for entry in server.logs)
@@ -279,4 +343,4 @@ def test_document_of_another_model_is_refused(server: ServerProcess, bundles: di
     document = {"generation": 5, "model": "lines", "stable": target(bundles["v2"])}
     reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
     assert reply.status == 422
-    assert "model is 'lines', which cannot be changed; it is 'points'" in reply.error
+    assert "model is 'lines', but the path names 'points'; they must be the same" in reply.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -16,6 +17,7 @@ from luntra_serving.errors import PermanentLoadError, Reason
 from luntra_serving.server.cores import usable_cores
 from luntra_serving.server.desired import identity_of
 from luntra_serving.server.document import Target
+from luntra_serving.server.footprint import Footprints, resident_memory
 from luntra_serving.server.loading import TargetLoader
 from luntra_serving.server.settings import Settings
 from luntra_serving.server.termination import write_termination
@@ -104,10 +106,56 @@ def test_a_json_log_line_carries_its_fields_and_the_exception() -> None:
     assert "ValueError: invalid literal" in entry["exception"]
 
 
+class TestFootprints:
+    def test_what_a_load_took_beyond_its_files_is_expected_of_the_next_one(self) -> None:
+        resident = iter([1000, 1700])
+        footprints = Footprints(lambda: next(resident))
+        assert footprints.expected("m", 500) == Size(host=500)
+        with footprints.measure("m", 500):
+            pass
+        assert footprints.expected("m", 600) == Size(host=800)
+        assert footprints.expected("other", 600) == Size(host=600)
+
+    @pytest.mark.parametrize(("before", "after"), [(1000, 900), (None, None)])
+    def test_version_never_counts_for_less_than_its_files(self, before: int | None, after: int | None) -> None:
+        resident = iter([before, after])
+        footprints = Footprints(lambda: next(resident))
+        with footprints.measure("m", 500):
+            pass
+        assert footprints.expected("m", 500) == Size(host=500)
+
+    def test_two_loads_at_a_time_are_not_measured(self) -> None:
+        resident = iter(range(0, 10_000, 1000))
+        footprints = Footprints(lambda: next(resident))
+        with footprints.measure("a", 1), footprints.measure("b", 1):
+            pass
+        assert footprints.expected("a", 1) == footprints.expected("b", 1) == Size(host=1)
+        with footprints.measure("a", 1):
+            pass
+        assert footprints.expected("a", 1) == Size(host=1000)
+
+    def test_load_that_fails_teaches_nothing_and_is_over(self) -> None:
+        resident = iter([0, 1000, 3000])
+        footprints = Footprints(lambda: next(resident))
+        with contextlib.suppress(OSError), footprints.measure("a", 1):
+            raise OSError
+        with footprints.measure("a", 1):
+            pass
+        assert footprints.expected("a", 1) == Size(host=2000)
+
+    def test_resident_memory_grows_with_what_is_allocated(self) -> None:
+        before = resident_memory()
+        ballast = b"x" * (64 << 20)
+        after = resident_memory()
+        assert before is not None
+        assert after is not None
+        assert len(ballast) * 0.9 < after - before < len(ballast) * 1.5
+
+
 class TestRetries:
     def load(self, bundle: Bundle, tmp_path: Path, uri: str, waits: list[float]) -> VersionStatus:
         target = Target(version="v1", uri=uri, digest=bundle.digest)
-        settings = Settings(document=tmp_path / "d", cache_dir=tmp_path / "cache")
+        settings = Settings(documents=(tmp_path / "d",), cache_dir=tmp_path / "cache")
         reclaimer = Reclaimer()
         swapper: Swapper[ReadyModel] = Swapper(
             "points",
@@ -117,7 +165,7 @@ class TestRetries:
             events=EventLog(),
         )
         identity = identity_of(target)
-        load = swapper.load(identity, TargetLoader(settings, target, 1, waits.append))
+        load = swapper.load(identity, TargetLoader(settings, "points", target, 1, Footprints(), waits.append))
         self.problem = load.outcome.exception(60)
         reclaimer.stop()
         return swapper.statuses()[identity]
@@ -143,4 +191,4 @@ class TestRetries:
         status = self.load(points, tmp_path, points.folder.as_uri(), [])
         assert self.problem is None
         assert (status.state, status.identity.digest) == (State.READY, points.digest)
-        assert set(status.stages) == {"fetch", "load", "self-test"}
+        assert set(status.stages) == {"fetch", "load", "warm-up", "self-test"}

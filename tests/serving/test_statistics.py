@@ -40,7 +40,7 @@ def test_requests_that_shared_an_execution_count_it_once_and_its_parts_each() ->
         stats.begin()
         stats.end(code, 3.0, Spent(queue, shared))
     stats.end(200, 1.0, Spent(0.0, Execution(1, input=1.0, infer=1.0, output=1.0)))
-    [said] = model_statistics("m", {"v1": stats})["model_stats"]
+    [said] = model_statistics({("m", "v1"): stats})["model_stats"]
     assert (said["inference_count"], said["execution_count"]) == (3, 2)
     assert said["batch_stats"] == [
         {"batch_size": 1, **parts(1, 1000, 1000, 1000)},

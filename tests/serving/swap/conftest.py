@@ -12,6 +12,7 @@ import pytest
 from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.events import Event, EventLog
 from luntra_serving.swap.reclaimer import Reclaimer
+from luntra_serving.swap.states import Stage
 from luntra_serving.swap.swapper import Swapper
 from luntra_serving.swap.version import Identity
 
@@ -66,10 +67,11 @@ class Bench:
     def loader(
         self, number: int, size: int = 1, before: Callable[[Steps], object] = lambda _steps: None
     ) -> Loader[Model]:
-        """A loader of one stage, in which `before` happens."""
+        """A loader of one stage, in which `before` happens; it knows its size before."""
 
         def load(steps: Steps) -> tuple[Model, Size]:
-            with steps("load"):
+            steps.reserve(Size(host=size))
+            with steps(Stage.LOAD):
                 before(steps)
             return Model(number, self.deaths), Size(host=size)
 
@@ -77,7 +79,7 @@ class Bench:
 
     def serve(self, number: int, size: int = 1) -> None:
         """Load a version and promote it."""
-        self.swapper.load(identity(number), self.loader(number, size), Size(host=size)).result(10)
+        self.swapper.load(identity(number), self.loader(number, size)).result(10)
         self.swapper.promote(identity(number))
 
     def ask(self) -> int:

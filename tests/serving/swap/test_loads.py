@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from luntra_serving.swap.budget import Budget, DoesNotFitError, Size
+from luntra_serving.swap.budget import Budget, DoesNotFitError, Reservation, Size
 from luntra_serving.swap.events import EventLog
 from luntra_serving.swap.loading import LoadFailedError, Steps, SupersededError
-from luntra_serving.swap.states import State
+from luntra_serving.swap.states import Stage, State
 from luntra_serving.swap.swapper import Swapper
 from tests.serving.swap.conftest import Bench, Model, eventually, identity
 
@@ -42,11 +43,12 @@ def test_h6_load_that_raises_changes_nothing_and_leaves_nothing(bench: Bench) ->
         reason = "DigestMismatch"
 
     def load(steps: Steps) -> tuple[Model, Size]:
-        with steps("load"):
+        steps.reserve(Size(host=100))
+        with steps(Stage.LOAD):
             half = Model(2, bench.deaths)
             raise BrokenError(f"model {half.number} is not what the manifest says")
 
-    failed = bench.swapper.load(identity(2), load, Size(host=100))
+    failed = bench.swapper.load(identity(2), load)
     with pytest.raises(LoadFailedError, match="DigestMismatch: model 2 is not what"):
         failed.result(10)
     status = bench.swapper.statuses()[identity(2)]
@@ -94,7 +96,7 @@ def test_h10_overtaken_load_ends_superseded_and_is_never_current(bench: Bench) -
         begun.set()
         go.wait(10)
 
-    second = bench.swapper.load(identity(2), bench.loader(2, before=wait), Size(host=100))
+    second = bench.swapper.load(identity(2), bench.loader(2, 100, before=wait))
     assert begun.wait(10)
     bench.swapper.supersede(identity(2))
     bench.serve(3)
@@ -112,10 +114,10 @@ def test_load_that_is_not_wanted_any_more_enters_no_further_stage(bench: Bench) 
     go = threading.Event()
 
     def load(steps: Steps) -> tuple[Model, Size]:
-        with steps("fetch"):
+        with steps(Stage.FETCH):
             entered.append("fetch")
             go.wait(10)
-        with steps("load"):
+        with steps(Stage.LOAD):
             entered.append("load")
         return Model(1, bench.deaths), Size()
 
@@ -149,13 +151,13 @@ def test_h14_second_model_that_does_not_fit_is_refused_with_numbers(make: Callab
     other: Swapper[Model] = Swapper(
         "other", close=Model.close, reclaimer=bench.reclaimer, budget=bench.budget, events=EventLog()
     )
-    with pytest.raises(DoesNotFitError, match=r"needs 600 B, but 400 B of 1,000 B are free; unload") as refused:
-        other.load(identity(2), bench.loader(2, 600), Size(host=600))
-    assert (refused.value.needed, refused.value.free) == (Size(host=600), Size(host=400))
+    with pytest.raises(LoadFailedError, match=r"DoesNotFit: needs 600 B, but 400 B of 1,000 B are free; unload"):
+        other.load(identity(2), bench.loader(2, 600)).result(10)
+    assert bench.deaths.born == [1], "what does not fit must not be loaded to find that out"
     assert bench.ask() == 1
     bench.swapper.unload()
     eventually(lambda: bench.budget.free == Size(host=1000))
-    other.load(identity(2), bench.loader(2, 600), Size(host=600)).result(10)
+    other.load(identity(2), bench.loader(2, 600)).result(10)
     other.unload()
 
 
@@ -164,7 +166,7 @@ def test_version_before_makes_room_for_a_load_that_needs_it(make: Callable[..., 
     bench.serve(1, size=400)
     held = bench.swapper.acquire()
     bench.serve(2, size=400)
-    third = bench.swapper.load(identity(3), bench.loader(3, 500), Size(host=500))
+    third = bench.swapper.load(identity(3), bench.loader(3, 500))
     eventually(lambda: bench.swapper.statuses()[identity(3)].stage == "make-room")
     held.release()
     assert third.result(10).identity == identity(3)
@@ -175,18 +177,57 @@ def test_version_before_stays_where_giving_it_up_would_not_help(make: Callable[.
     bench = make(total=1000)
     bench.serve(1, size=400)
     bench.serve(2, size=400)
-    with pytest.raises(DoesNotFitError, match="needs 700 B, but 600 B"):
-        bench.swapper.load(identity(3), bench.loader(3, 700), Size(host=700))
+    with pytest.raises(LoadFailedError, match="DoesNotFit: needs 700 B, but 600 B"):
+        bench.swapper.load(identity(3), bench.loader(3, 700)).result(10)
     assert bench.swapper.statuses()[identity(1)].state is State.READY
 
 
 def test_measured_size_counts_instead_of_the_expected_one() -> None:
     budget = Budget(Size(host=100, device=10))
-    reservation = budget.reserve(Size(host=10, device=5))
+    reservation = Reservation(budget)
+    reservation.claim(Size(host=10, device=5))
     reservation.settle(Size(host=30, device=6))
     assert budget.free == Size(host=70, device=4)
     with pytest.raises(DoesNotFitError, match=r"needs 1 B \+ 5 B on the device, but 70 B \+ 4 B on the device"):
-        budget.reserve(Size(host=1, device=5))
+        Reservation(budget).claim(Size(host=1, device=5))
     reservation.release()
     reservation.release()
     assert budget.free == budget.total
+
+
+def test_h7_self_test_that_hangs_is_given_up_and_its_memory_comes_back_when_it_ends(bench: Bench) -> None:
+    bench.serve(1)
+    free, go = bench.budget.free, threading.Event()
+
+    def load(steps: Steps) -> tuple[Model, Size]:
+        steps.reserve(Size(host=100))
+        model = Model(2, bench.deaths)
+        with steps(Stage.SELF_TEST, limit=0.05):
+            go.wait(10)
+        return model, Size(host=100)
+
+    hanging = bench.swapper.load(identity(2), load)
+    with pytest.raises(LoadFailedError, match=r"TimedOut: self-test still runs after its limit of 0\.05 s"):
+        hanging.result(10)
+    status = bench.swapper.statuses()[identity(2)]
+    assert (status.state, status.reason) == (State.FAILED, "TimedOut")
+    assert bench.ask() == 1
+    assert bench.budget.free == free - Size(host=100), "the thread still has what it took"
+    again = bench.swapper.load(identity(2), bench.loader(2))
+    assert again.result(10).identity == identity(2), "another attempt does not wait for the first one"
+    go.set()
+    eventually(lambda: bench.budget.free == free - Size(host=1))
+    eventually(lambda: [number for number, _ in bench.deaths.seen] == [2])
+    assert bench.events(2) == ["Loading", "Failed", "Loading", "Ready"], "the late end says nothing more"
+
+
+def test_limit_of_a_stage_is_over_with_the_stage(bench: Bench) -> None:
+    def load(steps: Steps) -> tuple[Model, Size]:
+        with steps(Stage.WARM_UP, limit=0.1):
+            pass
+        with steps(Stage.SELF_TEST):
+            time.sleep(0.3)
+        return Model(1, bench.deaths), Size()
+
+    assert bench.swapper.load(identity(1), load).result(10).identity == identity(1)
+    eventually(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))

@@ -9,7 +9,6 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from luntra_serving.swap.budget import DoesNotFitError
 from luntra_serving.swap.loading import LoadFailedError, Steps, SupersededError
 from luntra_serving.swap.swapper import InUseError, NotResidentError, NotServedError
 from tests.serving.swap.conftest import Bench, eventually, identity
@@ -17,7 +16,7 @@ from tests.serving.swap.conftest import Bench, eventually, identity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXPECTED = (NotServedError, NotResidentError, InUseError, DoesNotFitError, SupersededError, LoadFailedError, ValueError)
+EXPECTED = (NotServedError, NotResidentError, InUseError, SupersededError, LoadFailedError, ValueError)
 THREADS = 32
 VERSIONS = 8
 ROUNDS = int(os.environ.get("LUNTRA_STORM_ROUNDS", "1024"))

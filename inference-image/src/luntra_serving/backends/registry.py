@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 from luntra_serving.errors import PermanentLoadError, Reason
 
 if TYPE_CHECKING:
-    from luntra_serving.backends.protocol import LoadedModel, Loader
-    from luntra_serving.bundle.verify import Bundle
+    from luntra_serving.backends.protocol import Loader
 
 _BACKENDS = {
     "onnx": ("luntra_serving.backends.onnx", "onnxruntime", "onnx"),
@@ -19,12 +18,11 @@ _BACKENDS = {
 """Backend -> its module, the library that it needs, and the extra of luntra-serving that brings it."""
 
 
-def load_model(bundle: Bundle, *, threads: int) -> LoadedModel:
-    """Deserialise `bundle` with the backend that its manifest names.
+def loader_of(name: str) -> Loader:
+    """Return what loads bundles of that backend; its library is in memory afterwards.
 
-    Raises PermanentLoadError: UnsupportedBackend, or what the backend raises.
+    Raises PermanentLoadError (UnsupportedBackend).
     """
-    name = bundle.manifest.backend.name
     if name not in _BACKENDS:
         supported = ", ".join(sorted(_BACKENDS))
         raise PermanentLoadError(
@@ -37,5 +35,4 @@ def load_model(bundle: Bundle, *, threads: int) -> LoadedModel:
             f"backend {name!r} needs {library}, which is not installed here; "
             f"use the inference image built for it, or install luntra-serving[{extra}]",
         )
-    loader = cast("Loader", importlib.import_module(module).load)
-    return loader(bundle, threads=threads)
+    return cast("Loader", importlib.import_module(module).load)

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 
     from luntra_serving.server.admission import Admission
     from luntra_serving.server.model import ReadyModel
+    from luntra_serving.server.models import Models, Served
+    from luntra_serving.server.shadow import Shadow
+    from luntra_serving.swap.route import SessionRule
     from luntra_serving.swap.swapper import Swapper
     from luntra_serving.swap.version import Handle
     from luntra_serving.telemetry.metrics import ServingMetrics
     from luntra_serving.telemetry.stats import Spent
 
 _MAX_DEADLINE = 300.0
+_SESSION_END = "x-session-end"
+_TRUTH = {None: False, "false": False, "true": True}
 SMALL = 16 << 10
 """Bytes of a request up to which it may run on the event loop, if its model is quick."""
 
@@ -49,14 +54,13 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """Answers exchanges; `expected_version` is named in answers as long as nothing is ready, `deadline` is in seconds."""
+    """Answers exchanges; `deadline` is in seconds."""
 
-    model: str
-    expected_version: str
-    swapper: Swapper[ReadyModel]
+    models: Models
     admission: Admission
     metrics: ServingMetrics
     readiness: Readiness
+    shadow: Shadow
     deadline: float
     access: AccessLog = field(default_factory=AccessLog)
 
@@ -91,108 +95,112 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Whether the stable version answers and the process is not leaving."""
-        return self.swapper.route.stable is not None and not self.readiness.draining
+        """Whether every model that is needed answers and the process is not leaving."""
+        return self.models.ready and not self.readiness.draining
 
-    def check_name(self, model: str) -> None:
-        """Raise RequestError (404) if this server has another model."""
-        if model != self.model:
-            raise RequestError(404, f"model {model!r} is not served here; this server has {self.model!r}")
+    def answers(self, served: Served) -> bool:
+        """Whether a model answers and the process is not leaving."""
+        return served.answers and not self.readiness.draining
 
-    def hold(self, version: str | None, header: Callable[[str], str | None]) -> Handle[ReadyModel]:
+    def hold(self, served: Served, version: str | None, header: Callable[[str], str | None]) -> Handle[ReadyModel]:
         """Hold the version that is to answer, or the one of that name; `header` looks one up in the request.
 
-        Raises RequestError: 503 while loading, else 404.
+        Raises RequestError: 503 while loading, else 404; 400 for a header that says nothing.
         """
+        swapper = served.swapper
         try:
             if version is not None:
-                return self.swapper.acquire_named(version)
-            session = self.swapper.route.session
-            return self.swapper.acquire(header(session) if session else None)
+                return swapper.acquire_named(version)
+            rule = swapper.route.session
+            return swapper.acquire() if rule is None else _hold_for_session(swapper, rule, header)
         except NotServedError as error:
-            if self.ready:
+            if self.answers(served):
                 raise RequestError(404, str(error)) from error
-            loading = f"model {self.model!r} version {version or self.expected_version!r} is still loading"
-            raise RequestError(503, f"{loading}; ask /v2/health/ready") from error
+            loading = f"model {served.name!r} version {version or served.expected_version!r} is still loading"
+            raise RequestError(503, f"{loading}; ask /v2/models/{served.name}/ready") from error
 
     def answered(
-        self, version: str, code: int, seconds: float, request: str | None, spent: Spent | None = None
+        self, model: str, version: str, code: int, seconds: float, request: str | None, spent: Spent | None = None
     ) -> None:
         """Count an inference that has ended, and log it if that is asked for; `request` is the client's id of it."""
-        self.metrics.finished(self.model, version, code, seconds, spent)
-        self.access.note(self.model, version, code, seconds, request)
+        self.metrics.finished(model, version, code, seconds, spent)
+        self.access.note(model, version, code, seconds, request)
 
-    def explained(self, version: str, error: Exception) -> RequestError:
+    def explained(self, model: str, version: str, error: Exception) -> RequestError:
         """Return what the client is told of an inference's `error`; a defect of the model goes to the log as it is."""
         if isinstance(error, RequestError):
             return error.with_traceback(None)  # whoever keeps the words must not keep the model
         # Whatever a model's library raises is the model's fault, never the connection's.
-        fields = {"model": self.model, "version": version, "fix": "roll back, and report to the model's author"}
+        fields = {"model": model, "version": version, "fix": "roll back, and report to the model's author"}
         _log.error("inference failed", exc_info=error, extra=fields)
         return RequestError(500, "the model failed on this request; the server's log says how")
 
     def _about_model(self, exchange: Exchange, model: str, version: str | None, rest: list[str]) -> Answer | None:
-        self.check_name(model)
+        served = self.models.find(model)
         try:
-            handle = self.hold(version, exchange.header)
+            handle = self.hold(served, version, exchange.header)
         except RequestError as error:
             answer = error_answer(error)
-            answer.headers["x-model-version"] = self.expected_version
+            answer.headers["x-model-version"] = served.expected_version
             return answer
-        call = Call(self, exchange, handle)
+        call = Call(self, served, exchange, handle)
         try:
             if rest == ["infer"]:
                 _only(exchange.method, "POST")
                 call.start()
                 return None
-            answer = self._of_version(exchange, handle, rest)
+            answer = self._of_version(served, exchange, handle, rest)
         except RequestError as error:
             answer = error_answer(error)
         return call.named(answer)
 
-    def _of_version(self, exchange: Exchange, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
+    def _of_version(self, served: Served, exchange: Exchange, handle: Handle[ReadyModel], rest: list[str]) -> Answer:
         if rest not in ([], ["ready"], ["config"], ["stats"]):
             path = exchange.path.decode("latin-1")
             raise RequestError(404, f"there is nothing at {path!r}; a model has /ready, /infer, /config and /stats")
         _only(exchange.method, "GET")
         if rest == ["ready"]:
-            ready = self.ready
-            return Answer(200 if ready else 503, wire_response.write_json({"name": self.model, "ready": ready}))
+            ready = self.answers(served)
+            return Answer(200 if ready else 503, wire_response.write_json({"name": served.name, "ready": ready}))
         model, version = handle.model, handle.version.identity.version
         platform, interface = model.loaded.platform, model.manifest.interface
         if rest == ["config"]:
-            config = wire_response.model_config(self.model, platform, model.manifest.backend.name, interface)
+            config = wire_response.model_config(served.name, platform, model.manifest.backend.name, interface)
             return Answer(200, wire_response.write_json(config))
         if rest == ["stats"]:
-            counted = {version: self.metrics.stats.of(self.model, version)}
-            return Answer(200, wire_response.write_json(wire_response.model_statistics(self.model, counted)))
-        return Answer(200, wire_response.model_metadata(self.model, version, platform, interface))
+            counted = {(served.name, version): self.metrics.stats.of(served.name, version)}
+            return Answer(200, wire_response.write_json(wire_response.model_statistics(counted)))
+        return Answer(200, wire_response.model_metadata(served.name, version, platform, interface))
 
 
 class Call:
     """One request about one version, from the handle's acquisition to its release."""
 
-    __slots__ = ("_exchange", "_handle", "_plane", "_started")
+    __slots__ = ("_exchange", "_handle", "_plane", "_served", "_started")
 
-    def __init__(self, plane: DataPlane, exchange: Exchange, handle: Handle[ReadyModel]) -> None:
-        self._plane, self._exchange, self._handle = plane, exchange, handle
+    def __init__(self, plane: DataPlane, served: Served, exchange: Exchange, handle: Handle[ReadyModel]) -> None:
+        self._plane, self._served, self._exchange, self._handle = plane, served, exchange, handle
         self._started = 0.0
 
     def start(self) -> None:
         """Begin an inference, which answers by itself; it is counted whatever comes of it."""
         plane, exchange, handle = self._plane, self._exchange, self._handle
         self._started = time.perf_counter()
-        plane.metrics.started(plane.model, handle.version.identity.version)
+        version, name = handle.version.identity.version, self._served.name
+        plane.metrics.started(name, version)
         body, model = exchange.body, handle.model
         try:
             _refuse_encoding(exchange.header("content-encoding"))
             length = wire_request.header_length(exchange.header("inference-header-content-length"), len(body))
             within = _deadline(exchange.header("x-request-deadline"), plane.deadline)
-            version, name = handle.version.identity.version, plane.model
             job = Job(
                 model,
                 decode=lambda: wire_request.decode(body, length, model.manifest.interface),
-                encode=lambda request, outputs: wire_response.encode(name, version, request, outputs),
+                encode=plane.shadow.beside(
+                    self._served.swapper,
+                    handle.version,
+                    lambda request, outputs: wire_response.encode(name, version, request, outputs),
+                ),
                 done=self._done,
                 wanted=lambda: not exchange.gone,
             )
@@ -202,20 +210,18 @@ class Call:
 
     def _done(self, result: wire_response.Body | None, error: Exception | None, spent: Spent | None = None) -> None:
         """On the event loop, exactly once."""
+        plane, name, version = self._plane, self._served.name, self._handle.version.identity.version
         if result is not None:
             headers = {}
             if result.json_length is not None:
                 headers["inference-header-content-length"] = str(result.json_length)
             answer = Answer(200, result.content, result.content_type, headers)
         elif error is not None:
-            version = self._handle.version.identity.version
-            answer = error_answer(self._plane.explained(version, error))
+            answer = error_answer(plane.explained(name, version, error))
         else:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
-        plane, seconds = self._plane, time.perf_counter() - self._started
-        plane.answered(
-            self._handle.version.identity.version, answer.status, seconds, self._exchange.header("x-request-id"), spent
-        )
+        seconds = time.perf_counter() - self._started
+        plane.answered(name, version, answer.status, seconds, self._exchange.header("x-request-id"), spent)
         named = self.named(answer)
         if not self._exchange.gone:
             self._exchange.answer(named)
@@ -230,6 +236,18 @@ class Call:
             # Two revisions may share a version's name; the operator tells by this which of them answers.
             answer.headers["x-model-revision"] = identity.revision
         return answer
+
+
+def _hold_for_session(
+    swapper: Swapper[ReadyModel], rule: SessionRule, header: Callable[[str], str | None]
+) -> Handle[ReadyModel]:
+    session, end = header(rule.key), header(_SESSION_END)
+    if end not in _TRUTH:
+        raise RequestError(400, f"header {_SESSION_END} is {end!r}; it must be true or false")
+    handle = swapper.acquire(session)
+    if session is not None and _TRUTH[end]:
+        swapper.episodes.end(session)
+    return handle
 
 
 @lru_cache(256)

@@ -7,11 +7,9 @@ which the swapper keeps if memory allows, so that going back needs no load.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
-from luntra_serving.swap.budget import DoesNotFitError
 from luntra_serving.swap.loading import LoadFailedError
 from luntra_serving.swap.states import State
 from luntra_serving.swap.version import Identity
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.swap.loading import Load, Loader
     from luntra_serving.swap.swapper import Swapper
-
-_log = logging.getLogger(__name__)
 
 
 class StaleDocumentError(Exception):
@@ -43,11 +39,12 @@ class Desired:
         swapper: Swapper[ReadyModel],
         loader: Callable[[Target], Loader[ReadyModel]],
         pod: str = "",
-        keep: Callable[[Document], None] = lambda _document: None,
+        keep: Callable[[Document], object] = lambda _document: None,
     ) -> None:
         self.document = document
         self._swapper, self._loader, self._pod, self._keep = swapper, loader, pod, keep
-        self._failed: dict[Identity, str] = {}
+        self._failed: set[Identity] = set()
+        self._stopped = False
         self._lock = threading.RLock()
 
     def start(self) -> Load[ReadyModel]:
@@ -56,6 +53,12 @@ class Desired:
         load = self._swapper.load(identity_of(target), self._loader(target))
         load.outcome.add_done_callback(lambda outcome: self._ended(identity_of(target), outcome.exception()))
         return load
+
+    def begin(self) -> None:
+        """Follow the first document of a model that was added."""
+        with self._lock:
+            self.step()
+            self._keep(self.document)
 
     def follow(self, document: Document) -> bool:
         """Follow another document from now on; False if it is the one that is followed. Raises StaleDocumentError."""
@@ -75,22 +78,30 @@ class Desired:
             self._keep(document)  # after the route has changed: a disk must not hold up a rollback
         return True
 
-    def problem(self, target: Target) -> str | None:
-        """Why a target of the present document is not served."""
-        return self._failed.get(identity_of(target))
-
     def step(self) -> None:
         """Do whatever can be done now; called again when a load ends."""
         with self._lock:
-            stable, candidate, session = self.document.stable, self._own_candidate(), self.document.session
+            if self._stopped:
+                return
+            stable, candidate = self.document.stable, self._own_candidate()
+            session = self.document.session.rule if self.document.session else None
             wanted = [target for target in (stable, candidate) if target is not None]
             self._let_go({identity_of(target) for target in wanted})
             loaded = [target for target in wanted if self._loaded(target)]
             if stable not in loaded:
                 return
-            self._swapper.promote(identity_of(stable), alone=candidate not in loaded)
-            if candidate is not None and candidate in loaded:
-                self._swapper.split(identity_of(candidate), candidate.weight, session.header if session else "")
+            if candidate is None or candidate not in loaded:
+                self._swapper.promote(identity_of(stable), session=session)
+                return
+            self._swapper.promote(identity_of(stable), session=session, alone=False)
+            weight, shadow = candidate.weight, candidate.shadow
+            self._swapper.split(identity_of(candidate), weight, session=session, shadow=shadow)
+
+    def stop(self) -> None:
+        """Want nothing any more."""
+        with self._lock:
+            self._stopped = True
+            self._swapper.unload()
 
     def _own_candidate(self) -> Candidate | None:
         """The candidate, if this pod is one of those that are to serve it."""
@@ -112,12 +123,7 @@ class Desired:
         identity = identity_of(target)
         if identity in self._failed:
             return False
-        try:
-            load = self._swapper.load(identity, self._loader(target))
-        except DoesNotFitError as error:
-            self._failed[identity] = f"{error.reason}: {error}"
-            _log.warning("version does not fit", extra={"version": identity.version, "why": str(error)})
-            return False
+        load = self._swapper.load(identity, self._loader(target))
         if load.outcome.done():
             return load.outcome.exception() is None
         load.outcome.add_done_callback(lambda outcome: self._ended(identity, outcome.exception()))
@@ -126,7 +132,7 @@ class Desired:
     def _ended(self, identity: Identity, problem: BaseException | None) -> None:
         with self._lock:
             if isinstance(problem, LoadFailedError):
-                self._failed[identity] = str(problem)
+                self._failed.add(identity)
             self.step()
 
 

@@ -1,4 +1,4 @@
-"""What the swapper calls to bring a target into memory: fetch, verify, load, self-test.
+"""What the swapper calls to bring a target into memory: fetch and verify, make room, load, warm up, self-test.
 
 Runs on a thread of its own and may block. Transient failures are tried again after each of the given waits; permanent
 ones end the load at once. What comes of it, the swapper's ledger says.
@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING
 
 from luntra_serving.artifacts.cache import BundleCache
 from luntra_serving.artifacts.source import Source
-from luntra_serving.backends.registry import load_model
+from luntra_serving.backends.registry import loader_of
 from luntra_serving.bundle.samples import read_samples
 from luntra_serving.bundle.verify import Bundle, verify_folder
 from luntra_serving.errors import TransientLoadError
 from luntra_serving.server.document import Document, Target
 from luntra_serving.server.model import ReadyModel
-from luntra_serving.swap.budget import Size
+from luntra_serving.swap.states import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from luntra_serving.backends.protocol import Loader
+    from luntra_serving.server.footprint import Footprints
     from luntra_serving.server.settings import Settings
+    from luntra_serving.swap.budget import Size
     from luntra_serving.swap.loading import Steps
 
 _log = logging.getLogger(__name__)
@@ -32,15 +35,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TargetLoader:
-    """Loads one target; a `swap.loading.Loader` of ready models. `threads` is the cores for one inference."""
+    """Loads one target of `model`; a `swap.loading.Loader` of ready models. `threads` is the cores for one inference."""
 
     settings: Settings
+    model: str
     target: Target
     threads: int
+    footprints: Footprints
     sleep: Callable[[float], object] = time.sleep
 
     def __call__(self, steps: Steps) -> tuple[ReadyModel, Size]:
-        """Return the model and its size: the bytes of its files, for want of a better measure."""
+        """Return the model and its size as it was measured."""
         for delay in self.settings.retry_delays:
             try:
                 return self._attempt(steps)
@@ -52,21 +57,34 @@ class TargetLoader:
         return self._attempt(steps)
 
     def _attempt(self, steps: Steps) -> tuple[ReadyModel, Size]:
-        with steps("fetch"):
+        with steps(Stage.FETCH):
             bundle = self._obtain()
-        with steps("load"):
-            model = ReadyModel(bundle.manifest, load_model(bundle, threads=self.threads))
+        files = bundle.manifest.total_bytes
+        steps.reserve(self.footprints.expected(self.model, files))
+        load = loader_of(bundle.manifest.backend.name)  # here, so that its library is not counted as the model's
+        with self.footprints.measure(self.model, files):
+            model = self._load(steps, bundle, load)
+        return model, self.footprints.expected(self.model, files)
+
+    def _load(self, steps: Steps, bundle: Bundle, load: Loader) -> ReadyModel:
+        with steps(Stage.LOAD):
+            model = ReadyModel(bundle.manifest, load(bundle, threads=self.threads))
         try:
-            with steps("self-test"):
-                model.self_test(read_samples(bundle.samples, bundle.manifest.interface))
+            samples, limit = read_samples(bundle.samples, bundle.manifest.interface), self.settings.self_test_limit
+            with steps(Stage.WARM_UP, limit):
+                model.warm_up(samples)
+            with steps(Stage.SELF_TEST, limit):
+                model.self_test(samples)
         except BaseException:
             model.loaded.close()
             raise
-        return model, Size(host=sum(entry.size for entry in bundle.manifest.files))
+        return model
 
     def _obtain(self) -> Bundle:
-        if self.settings.bundle is not None:
-            return verify_folder(self.settings.bundle, self.target.digest)
+        """A folder from the command line is used where it is; everything else goes through the cache."""
+        for folder in self.settings.bundles:
+            if folder.resolve().as_uri() == self.target.uri:
+                return verify_folder(folder, self.target.digest)
         return BundleCache(self.settings.cache_dir).obtain(Source(self.target.uri), self.target.digest)
 
 

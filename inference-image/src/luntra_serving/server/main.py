@@ -14,7 +14,7 @@ import uvloop
 from luntra_serving import __version__
 from luntra_serving.bundle.verify import verify_folder
 from luntra_serving.durations import parse_duration
-from luntra_serving.errors import LoadError
+from luntra_serving.errors import LoadError, PermanentLoadError, Reason
 from luntra_serving.server.document import Document, read_document
 from luntra_serving.server.greeting import greeting
 from luntra_serving.server.loading import document_of
@@ -44,12 +44,12 @@ def serve(settings: Settings) -> int:
     """Serve until told to stop; does not return once it has listened, but ends the process with the exit code."""
     configure_logs(settings.log_format)
     try:
-        document = _document(settings)
+        documents = _documents(settings)
     except LoadError as error:
         _log.error("nothing to serve", extra={"reason": error.reason, "why": error.message})
         write_termination(error)
         return EXIT_PERMANENT
-    code = uvloop.run(_listen_and_run(settings, document))
+    code = uvloop.run(_listen_and_run(settings, documents))
     logging.shutdown()
     sys.stdout.flush()
     # A thread inside a vendor library (a load or an inference that was given up) would keep the interpreter from
@@ -57,21 +57,26 @@ def serve(settings: Settings) -> int:
     os._exit(code)
 
 
-async def _listen_and_run(settings: Settings, document: Document) -> int:
+async def _listen_and_run(settings: Settings, documents: Sequence[Document]) -> int:
     try:
         listening = listen(settings)
     except OSError as error:
         print(f"luntra-serve: {error.strerror}", file=sys.stderr)
         return 2
-    return await run(settings, document, listening, _greeter(settings, listening))
+    needed = {document.model for document in documents}
+    if settings.documents:
+        documents = latest(documents, settings.cache_dir)
+    return await run(settings, documents, needed, listening, _greeter(settings, listening))
 
 
 def parse(arguments: Sequence[str] | None) -> Settings:
     """Return the settings in `arguments`; ends the process with code 2 and a message if they are wrong."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
-    if options["bundle"] is not None:
+    if options["bundles"]:
         options = {**_LAPTOP, **{name: value for name, value in options.items() if value is not None}}
+    if options.get("keep_previous") is not None:
+        options["keep_previous"] = options["keep_previous"] == "keep"
     if options.get("log_format") is None:
         options["log_format"] = "text" if sys.stderr.isatty() else "json"
     options["pod"] = os.environ.get("HOSTNAME", "")
@@ -81,11 +86,16 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
-def _document(settings: Settings) -> Document:
-    if settings.bundle is not None:
-        return document_of(verify_folder(settings.bundle))
-    assert settings.document is not None, "the parser wants one of both"  # noqa: S101
-    return latest(read_document(settings.document), settings.cache_dir)
+def _documents(settings: Settings) -> list[Document]:
+    """Return the documents that the command line names. Raises PermanentLoadError."""
+    documents = [document_of(verify_folder(folder)) for folder in settings.bundles]
+    documents += [read_document(path) for path in settings.documents]
+    names = [document.model for document in documents]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        problem = f"model {repeated[0]!r} is named {names.count(repeated[0])} times; each model has one document"
+        raise PermanentLoadError(Reason.INVALID_DOCUMENT, problem)
+    return documents
 
 
 def _greeter(settings: Settings, listening: Listening) -> Any:
@@ -94,7 +104,7 @@ def _greeter(settings: Settings, listening: Listening) -> Any:
     _log.info("listening", extra={"inference": http, "management": management, **grpc})
 
     def greet(model: ReadyModel) -> None:
-        if settings.bundle is not None:
+        if settings.bundles:
             print(greeting(model.manifest, http, management), flush=True)
 
     return greet
@@ -110,9 +120,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder that luntra-bundle pack has packed"
+        "bundles",
+        nargs="*",
+        type=Path,
+        default=(),
+        metavar="BUNDLE",
+        help="folder that luntra-bundle pack has packed; several are several models",
     )
-    what.add_argument("--document", type=Path, help="workload document that names the model, its uri and digest")
+    what.add_argument(
+        "--document",
+        dest="documents",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="workload document that names a model, its uri and digest; once for each model",
+    )
     add = parser.add_argument
     defaults = Settings()
     add("--host", help="address of the inference port (default 127.0.0.1)")
@@ -134,6 +156,17 @@ def _parser() -> argparse.ArgumentParser:
         help=f"rows that may run at once, of requests that wait together (default {defaults.max_batch})",
     )
     add("--batch-delay", type=_duration, help="a request may wait so long for others to run with (default 0: never)")
+    add(
+        "--self-test-limit",
+        type=_duration,
+        help="longest that a version's warm-up and its self-test may take (default 1m)",
+    )
+    add(
+        "--previous",
+        dest="keep_previous",
+        choices=["keep", "drop"],
+        help="whether the version before stays in memory, so that a rollback needs no load (default keep, if it fits)",
+    )
     add("--access-log", type=_share, help="share of the requests to log, with the version that answered (default 0)")
     add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
     add("--version", action="version", version=f"luntra-serve {__version__}")

@@ -13,19 +13,22 @@ from starlette.routing import Route
 
 from luntra_serving.artifacts.source import without_password
 from luntra_serving.bundle.canonical import describe_problems
-from luntra_serving.server.desired import Desired, StaleDocumentError, identity_of
+from luntra_serving.errors import RequestError
+from luntra_serving.server.desired import StaleDocumentError, identity_of
 from luntra_serving.server.document import Document
+from luntra_serving.server.models import Models, NeededError, Served
 from luntra_serving.server.tokens import Keys, NotAllowedError
 from luntra_serving.telemetry.metrics import CONTENT_TYPE, ServingMetrics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from luntra_serving.server.dataplane import Readiness
-    from luntra_serving.server.model import ReadyModel
-    from luntra_serving.swap.events import Event
+    from luntra_serving.swap.budget import Size
+    from luntra_serving.swap.events import Event, EventLog
     from luntra_serving.swap.states import VersionStatus
-    from luntra_serving.swap.swapper import Swapper
     from luntra_serving.swap.version import Identity
 
 _MAX_DOCUMENT = 1 << 20
@@ -34,40 +37,35 @@ _NOT_SIGNED = "this server has no keys (--keys), so a document is only taken fro
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """The handlers of the management port."""
+    """The handlers of the management port. `forget` is told the name of a model that was removed."""
 
-    desired: Desired
-    swapper: Swapper[ReadyModel]
+    models: Models
+    events: EventLog
     metrics: ServingMetrics
     readiness: Readiness
+    forget: Callable[[str], object]
     keys: Keys | None = None
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
         routes = [
-            Route("/v1/models/{name}", self.model, methods=["GET", "PUT"]),
+            Route("/v1/models", self.list_models, methods=["GET"]),
+            Route("/v1/models/{name}", self.model, methods=["GET", "PUT", "DELETE"]),
             Route("/v1/models/{name}/stats", self.stats, methods=["GET"]),
-            Route("/v1/events", self.events, methods=["GET"]),
+            Route("/v1/events", self.list_events, methods=["GET"]),
             Route("/metrics", self.exposition, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={404: _nothing})
+        return Starlette(routes=routes, exception_handlers={404: _nothing, RequestError: _refused})
+
+    async def list_models(self, _request: Request) -> Response:
+        """GET the state of every model."""
+        return JSONResponse({"models": [self.state(served) for served in self.models]})
 
     async def model(self, request: Request) -> Response:
-        """GET the state; PUT a document to follow."""
+        """GET the state; PUT a document to follow, of a new model too; DELETE a model that was added so."""
         name = request.path_params["name"]
-        if name != self.swapper.model:
-            return _error(404, f"model {name!r} is not served here; {self.swapper.model!r} is")
-        if request.method == "PUT":
-            return await self._follow(request)
-        return JSONResponse(self.state())
-
-    async def stats(self, request: Request) -> Response:
-        """GET what the requests of each version came to since it was first loaded."""
-        name = request.path_params["name"]
-        found = {version: stats.to_json() for (model, version), stats in self.metrics.stats.items() if model == name}
-        return JSONResponse({"name": name, "versions": found})
-
-    async def _follow(self, request: Request) -> Response:
+        if request.method == "GET":
+            return JSONResponse(self.state(self.models.find(name)))
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -77,17 +75,42 @@ class Management:
             self._allow(request, body)
         except NotAllowedError as error:
             return _error(403, str(error))
+        return self._follow(name, body) if request.method == "PUT" else self._remove(name)
+
+    async def stats(self, request: Request) -> Response:
+        """GET what the requests of each version came to since it was first loaded, and the copies that it got as a candidate."""
+        name = request.path_params["name"]
+        clients, copies = (
+            {version: stats.to_json() for (model, version), stats in counted.items() if model == name}
+            for counted in (self.metrics.stats, self.metrics.shadow_stats)
+        )
+        return JSONResponse({"name": name, "versions": clients, "shadow": copies})
+
+    def _follow(self, name: str, body: bytes) -> Response:
         try:
             document = Document.model_validate_json(body)
         except ValidationError as error:
             return _error(422, "; ".join(describe_problems(error)))
-        if document.model != self.swapper.model:
-            return _error(422, f"model is {document.model!r}, which cannot be changed; it is {self.swapper.model!r}")
+        if document.model != name:
+            return _error(422, f"model is {document.model!r}, but the path names {name!r}; they must be the same")
+        if name not in self.models:
+            served = self.models.add(document, needed=False)
+            served.desired.begin()
+            return JSONResponse(self.state(served), 201)
+        served = self.models.find(name)
         try:
-            self.desired.follow(document)
+            served.desired.follow(document)
         except StaleDocumentError as error:
-            return JSONResponse({"error": str(error), **self.state()}, 409)
-        return JSONResponse(self.state())
+            return JSONResponse({"error": str(error), **self.state(served)}, 409)
+        return JSONResponse(self.state(served))
+
+    def _remove(self, name: str) -> Response:
+        try:
+            self.models.remove(name)
+        except NeededError as error:
+            return _error(409, str(error))
+        self.forget(name)
+        return Response(status_code=204)
 
     def _allow(self, request: Request, body: bytes) -> None:
         """Without keys this host is trusted and nobody else."""
@@ -96,35 +119,38 @@ class Management:
         elif request.client is None or not ip_address(request.client.host).is_loopback:
             raise NotAllowedError(_NOT_SIGNED)
 
-    async def events(self, request: Request) -> Response:
+    async def list_events(self, request: Request) -> Response:
         """GET the transitions of all versions; `?since=N` those after number N."""
         since = request.query_params.get("since", "0")
         if not since.isdigit():
             return _error(400, f"since is {since!r}; it must be the number of an event, such as 0")
-        return JSONResponse({"events": [_event(event) for event in self.swapper.events.since(int(since))]})
+        return JSONResponse({"events": [_event(event) for event in self.events.since(int(since))]})
 
     async def exposition(self, _request: Request) -> Response:
         """GET the metrics."""
         return Response(self.metrics.render(), media_type=CONTENT_TYPE)
 
-    def state(self) -> dict[str, Any]:
+    def state(self, served: Served) -> dict[str, Any]:
         """Return what GET /v1/models/{name} answers."""
-        document, route = self.desired.document, self.swapper.route
+        document, swapper = served.desired.document, served.swapper
+        route, sizes = swapper.route, swapper.sizes()
         uris = {identity_of(target): target.uri for target in (document.stable, document.candidate) if target}
         return {
             "name": document.model,
             "observedGeneration": document.generation,
-            "ready": route.stable is not None and not self.readiness.draining,
+            "ready": served.answers and not self.readiness.draining,
             "draining": self.readiness.draining,
             "stable": route.stable.identity.version if route.stable else None,
             "candidate": route.candidate.identity.version if route.candidate else None,
             "weight": route.weight,
+            "shadow": route.shadow,
             "epoch": route.epoch,
-            "versions": [_version(status, uris.get(one)) for one, status in self.swapper.statuses().items()],
+            "sessions": len(swapper.episodes),
+            "versions": [_version(status, uris.get(one), sizes.get(one)) for one, status in swapper.statuses().items()],
         }
 
 
-def _version(status: VersionStatus, uri: str | None) -> dict[str, Any]:
+def _version(status: VersionStatus, uri: str | None, size: Size | None) -> dict[str, Any]:
     return {
         **_identity(status.identity),
         "uri": without_password(uri) if uri else None,
@@ -133,6 +159,7 @@ def _version(status: VersionStatus, uri: str | None) -> dict[str, Any]:
         "reason": status.reason,
         "message": status.message,
         "inFlight": status.in_flight,
+        "residentBytes": {"host": size.host, "device": size.device} if size else None,
         "loadSeconds": dict(status.stages),
     }
 
@@ -147,8 +174,13 @@ def _identity(identity: Identity) -> dict[str, str | None]:
 
 
 async def _nothing(request: Request, _missing: Exception) -> Response:
-    paths = "/v1/models/{name} and its /stats, /v1/events and /metrics"
+    paths = "/v1/models, /v1/models/{name} and its /stats, /v1/events and /metrics"
     return _error(404, f"there is nothing at {request.url.path!r}; this port has {paths}")
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError), "it is registered for that"  # noqa: S101 - Starlette's type says less
+    return _error(error.status, error.message)
 
 
 def _error(status: int, problem: str) -> JSONResponse:

@@ -14,6 +14,8 @@ from luntra_serving.server.pace import Pace
 
 _log = logging.getLogger(__name__)
 
+_WARM_UPS = 2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -45,14 +47,17 @@ class ReadyModel:
                 )
         return outputs
 
+    def warm_up(self, samples: Samples) -> None:
+        """Run the samples a few times, so that no client pays for what happens on first runs (torch's compiler wants two).
+
+        Raises PermanentLoadError (SelfTestFailed).
+        """
+        for _ in range(_WARM_UPS):
+            self._try(samples)
+
     def self_test(self, samples: Samples) -> None:
         """Run the samples; raise PermanentLoadError (SelfTestFailed) with the value and the bound if they differ."""
-        try:
-            outputs = self.infer(samples.inputs)
-        except RequestError as error:
-            raise _failed(error.message) from error
-        except Exception as error:  # whatever a vendor library raises here says that the model does not work
-            raise _failed(f"{type(error).__name__}: {error}") from error
+        outputs = self._try(samples)
         problem = self._difference(outputs, samples.outputs)
         if problem:
             raise _failed(problem)
@@ -60,6 +65,14 @@ class ReadyModel:
             self.joinable = False
             fix = "requests run one by one; export the model so that a row's output does not depend on other rows"
             _log.warning("a row's output depends on its batch", extra={"model": self.manifest.name, "fix": fix})
+
+    def _try(self, samples: Samples) -> dict[str, Array]:
+        try:
+            return self.infer(samples.inputs)
+        except RequestError as error:
+            raise _failed(error.message) from error
+        except Exception as error:  # whatever a vendor library raises here says that the model does not work
+            raise _failed(f"{type(error).__name__}: {error}") from error
 
     def _rows_are_independent(self, samples: Samples) -> bool:
         """Whether the first sample comes out the same alone as it does among the others."""

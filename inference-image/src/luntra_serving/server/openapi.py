@@ -15,11 +15,18 @@ from pydantic.json_schema import models_json_schema
 from luntra_serving import __version__
 from luntra_serving.server.document import Document
 from luntra_serving.swap.events import Kind
-from luntra_serving.swap.states import State
+from luntra_serving.swap.states import Stage, State
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class ResidentBytes(_Answer):
+    """What a version takes in memory, as it was measured when it was loaded."""
+
+    host: int
+    device: int
 
 
 class VersionState(_Answer):
@@ -30,10 +37,11 @@ class VersionState(_Answer):
     digest: str
     uri: str | None = Field(description="Null for a version that the document no longer names; without password.")
     state: State
-    stage: str | None = Field(description="The stage of its load that is under way.")
+    stage: Stage | None = Field(description="The stage of its load that is under way.")
     reason: str | None = Field(description="Why it failed, or why its load takes longer, in one word.")
     message: str | None
     inFlight: int  # noqa: N815 - the wire's spelling
+    residentBytes: ResidentBytes | None = Field(description="Null unless it is in memory.")  # noqa: N815 - the wire's spelling
     loadSeconds: dict[str, float]  # noqa: N815 - the wire's spelling
 
 
@@ -47,8 +55,16 @@ class ModelState(_Answer):
     stable: str | None = Field(description="Version that answers.")
     candidate: str | None
     weight: int = Field(description="Percent of the requests that the candidate gets.")
+    shadow: int = Field(description="Percent of the stable version's requests of which the candidate gets copies.")
     epoch: int = Field(description="Grows with each change of the route.")
+    sessions: int = Field(description="Sessions that stay with the version on which they began.")
     versions: list[VersionState]
+
+
+class Models(_Answer):
+    """Every model of this process."""
+
+    models: list[ModelState]
 
 
 class Refusal(_Answer):
@@ -85,10 +101,11 @@ class VersionStatistics(_Answer):
 
 
 class ModelStatistics(_Answer):
-    """Statistics by version."""
+    """Statistics by version: of clients' requests, and of copies of them that candidates got."""
 
     name: str
     versions: dict[str, VersionStatistics]
+    shadow: dict[str, VersionStatistics]
 
 
 class Transition(BaseModel):
@@ -113,7 +130,7 @@ class Transitions(_Answer):
 
 def openapi() -> dict[str, Any]:
     """The description as a JSON document."""
-    models: list[type[BaseModel]] = [Document, ModelState, Stale, ModelStatistics, Transitions, Refusal]
+    models: list[type[BaseModel]] = [Document, Models, ModelState, Stale, ModelStatistics, Transitions, Refusal]
     _, schemas = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -121,18 +138,28 @@ def openapi() -> dict[str, Any]:
     since = {"name": "since", "in": "query", "schema": {"type": "integer", "minimum": 0, "default": 0}}
     body = {"required": True, "content": {"application/json": {"schema": _reference(Document)}}}
     state = {"200": _answers(ModelState), "404": _answers(Refusal)}
+    added = {"200": _answers(ModelState), "201": _answers(ModelState)}
     refused = {"403": _answers(Refusal), "409": _answers(Stale), "413": _answers(Refusal), "422": _answers(Refusal)}
+    gone = {"204": {"description": "It is gone"}, **dict.fromkeys(["403", "404", "409"], _answers(Refusal))}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Luntra model server, management port", "version": __version__},
         "paths": {
+            "/v1/models": {
+                "get": {"summary": "The state of every model", "responses": {"200": _answers(Models)}},
+            },
             "/v1/models/{name}": {
                 "get": {"summary": "The state of the model", "parameters": [name], "responses": state},
                 "put": {
-                    "summary": "A document to follow",
+                    "summary": "A document to follow; the first one of a model adds it",
                     "parameters": [name],
                     "requestBody": body,
-                    "responses": {**state, **refused},
+                    "responses": {**added, **refused},
+                },
+                "delete": {
+                    "summary": "Remove a model that was added; not one that the process was started for",
+                    "parameters": [name],
+                    "responses": gone,
                 },
             },
             "/v1/models/{name}/stats": {

@@ -17,6 +17,9 @@ _QUICK = 0.0003
 _LATEST = 5
 """Runs after which a model that has begun to wait is known to."""
 
+_LONG = 0.1
+"""Seconds of waiting that count as often at once: a loop cannot stand still for so long five times, to be sure."""
+
 
 class Pace:
     """What the latest runs took. Written from any thread: single stores, and the last one wins."""
@@ -38,5 +41,6 @@ class Pace:
         processor = min(processor, wall)  # a clock of coarse ticks may say more than has passed
         computed = processor / calls
         self._mean = computed if computed > 10 * _QUICK else 0.7 * self._mean + 0.3 * computed
-        self._waits = waits = (*self._waits[1:], wall - processor)
+        wait = wall - processor
+        self._waits = waits = (wait,) * _LATEST if wait > _LONG else (*self._waits[1:], wait)
         self.quick = self._mean < _QUICK and min(waits) < _QUICK

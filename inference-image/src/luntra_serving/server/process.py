@@ -12,6 +12,7 @@ import contextlib
 import logging
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ from luntra_serving.server.admission import Admission
 from luntra_serving.server.cores import usable_cores
 from luntra_serving.server.dataplane import DataPlane, Readiness
 from luntra_serving.server.desired import Desired
+from luntra_serving.server.footprint import Footprints, resident_memory
 from luntra_serving.server.listener import Listener
 from luntra_serving.server.loading import TargetLoader
 from luntra_serving.server.management import Management
 from luntra_serving.server.memory import usable_memory
-from luntra_serving.server.remembered import remember
+from luntra_serving.server.models import Models
+from luntra_serving.server.remembered import forget, remember
+from luntra_serving.server.shadow import Shadow
 from luntra_serving.server.termination import write_termination
 from luntra_serving.server.tokens import Keys
 from luntra_serving.swap.budget import Budget, Size
@@ -38,9 +42,9 @@ from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.transitions import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator, Sequence
 
-    from luntra_serving.server.document import Document
+    from luntra_serving.server.document import Document, Target
     from luntra_serving.server.grpc.listener import GrpcListener
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.settings import Settings
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
 EXIT_PERMANENT = 3
 EXIT_TRANSIENT = 1
 _BACKLOG = 2048
+_SWEEP = 1.0
+"""Seconds between two looks for sessions that have fallen silent."""
 _log = logging.getLogger(__name__)
 
 
@@ -103,63 +109,66 @@ def _bind(host: str, port: int) -> socket.socket:
 
 async def run(
     settings: Settings,
-    document: Document,
+    documents: Sequence[Document],
+    needed: Collection[str],
     listening: Listening,
     on_ready: Callable[[ReadyModel], None] = lambda _model: None,
 ) -> int:
-    """Serve until told to stop; return the exit code of the process."""
+    """Serve until told to stop; return the exit code of the process.
+
+    `needed` are the names of the models without which the process is not ready, and not worth running.
+    """
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
 
-    cores = settings.threads or usable_cores()
     metrics, readiness = ServingMetrics(), Readiness()
-    swapper: Swapper[ReadyModel] = Swapper(
-        document.model,
-        close=lambda model: model.loaded.close(),
-        reclaimer=Reclaimer(),
-        budget=Budget(Size(host=usable_memory())),
-        events=EventLog(listener=lambda event: report(event, metrics)),
-    )
-    desired = Desired(
-        document,
-        swapper,
-        loader=lambda target: TargetLoader(settings, target, cores),
-        pod=settings.pod,
-        keep=lambda followed: remember(settings.cache_dir, followed),
-    )
+    events = EventLog(listener=lambda event: report(event, metrics))
+    writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
+    models = Models(_maker(settings, events, lambda document: writer.submit(remember, settings.cache_dir, document)))
+    for document in documents:
+        models.add(document, needed=document.model in needed)
     admission = Admission(
-        workers=max(2, cores),
+        workers=max(2, settings.threads or usable_cores()),
         max_queue=settings.max_queue,
         max_batch=max(1, settings.max_batch),
         batch_delay=settings.batch_delay,
         ran=metrics.ran_together,
     )
     dataplane = DataPlane(
-        model=document.model,
-        expected_version=document.stable.version,
-        swapper=swapper,
+        models=models,
         admission=admission,
         metrics=metrics,
         readiness=readiness,
+        shadow=Shadow(metrics),
         deadline=settings.deadline,
         access=AccessLog(settings.access_log),
     )
     inference = Listener(dataplane, settings.max_body)
-    metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(swapper))
-    lag = asyncio.create_task(metrics.watch_loop())
+    metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(models))
+    chores = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_sweep(models))]
     await inference.start(listening.http)
     if listening.grpc is not None:
         await listening.grpc.start(dataplane)
-    keys = Keys(settings.keys, settings.pod_uid) if settings.keys else None
-    management = _server(Management(desired, swapper, metrics, readiness, keys).app())
+    management = _server(
+        Management(
+            models,
+            events,
+            metrics,
+            readiness,
+            forget=lambda name: writer.submit(forget, settings.cache_dir, name),
+            keys=Keys(settings.keys, settings.pod_uid) if settings.keys else None,
+        ).app()
+    )
     managing = asyncio.create_task(management.serve([listening.management]))
-    failure = await _load_or_stop(desired, stop)
+    failure = await _load_or_stop(models, stop)
     if failure is None and not stop.is_set():
-        with swapper.acquire() as model:
-            on_ready(model)
-        del model
+        for served in models:
+            if served.needed:
+                with served.swapper.acquire() as model:
+                    on_ready(model)
+                del model
         await stop.wait()
     readiness.draining = inference.draining = True
     if failure is None:
@@ -172,14 +181,51 @@ async def run(
     await asyncio.gather(*leaving)
     management.should_exit = True
     await managing
-    lag.cancel()
+    for chore in chores:
+        chore.cancel()
+    await asyncio.to_thread(writer.shutdown)
     return _exit_code(failure)
 
 
-def _resident(swapper: Swapper[ReadyModel]) -> dict[tuple[str, str], dict[str, int]]:
+def _maker(
+    settings: Settings, events: EventLog, keep: Callable[[Document], object]
+) -> Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]:
+    """Return what makes the parts of one model; what all models share is made here."""
+    cores, reclaimer, footprints = settings.threads or usable_cores(), Reclaimer(), Footprints()
+    budget = Budget(Size(host=usable_memory() - (resident_memory() or 0)))
+
+    def make(document: Document) -> tuple[Desired, Swapper[ReadyModel]]:
+        swapper: Swapper[ReadyModel] = Swapper(
+            document.model,
+            close=lambda model: model.loaded.close(),
+            reclaimer=reclaimer,
+            budget=budget,
+            events=events,
+            keep=settings.keep_previous,
+        )
+
+        def loader(target: Target) -> TargetLoader:
+            return TargetLoader(settings, document.model, target, cores, footprints)
+
+        return Desired(document, swapper, loader, pod=settings.pod, keep=keep), swapper
+
+    return make
+
+
+async def _sweep(models: Models) -> None:
+    """End sessions that have fallen silent, until cancelled."""
+    while True:
+        await asyncio.sleep(_SWEEP)
+        for served in models:
+            if len(served.swapper.episodes):
+                await asyncio.to_thread(served.swapper.sweep)
+
+
+def _resident(models: Models) -> dict[tuple[str, str], dict[str, int]]:
     return {
-        (swapper.model, identity.version): {"host": size.host, "device": size.device}
-        for identity, size in swapper.sizes().items()
+        (served.name, identity.version): {"host": size.host, "device": size.device}
+        for served in models
+        for identity, size in served.swapper.sizes().items()
     }
 
 
@@ -199,14 +245,21 @@ def _server(application: Any) -> _Server:
     return _Server(config)
 
 
-async def _load_or_stop(desired: Desired, stop: asyncio.Event) -> LoadFailedError | None:
-    """Load the first version; return the failure, or None once it is ready or the process is told to stop."""
-    loading = asyncio.wrap_future(desired.start().outcome)
+async def _load_or_stop(models: Models, stop: asyncio.Event) -> LoadFailedError | None:
+    """Load the first version of each model; return the failure of one that is needed, or None.
+
+    Returns once all that are needed are ready, or the process is told to stop.
+    """
+    loading = [asyncio.wrap_future(served.desired.start().outcome) for served in models if served.needed]
+    for served in models:
+        if not served.needed:
+            served.desired.step()
+    together = asyncio.gather(*loading)
     stopping = asyncio.ensure_future(stop.wait())
-    waiting: set[asyncio.Future[Any]] = {loading, stopping}
+    waiting: set[asyncio.Future[Any]] = {together, stopping}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    failure = loading.exception() if loading.done() else None
+    failure = together.exception() if together.done() else None
     return failure if isinstance(failure, LoadFailedError) else None
 
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All times are in seconds. Exactly one of `document` and `bundle` is set."""
+    """All times are in seconds. Exactly one of `documents` and `bundles` is not empty."""
 
-    document: Path | None = None
-    bundle: Path | None = None
+    documents: tuple[Path, ...] = ()
+    bundles: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     http_port: int = 8080
     grpc_port: int | None = None
@@ -33,6 +33,10 @@ class Settings:
     max_body: int = 64 << 20
     threads: int = 0
     """Cores that one inference may use; 0 means those that the container has."""
+    self_test_limit: float = 60.0
+    """Longest that a version's warm-up, and then its self-test, may take."""
+    keep_previous: bool = True
+    """Whether the version before stays in memory after a promotion."""
     log_format: LogFormat = "json"
     access_log: float = 0.0
     """Share of the requests that are logged, 0 to 1."""

@@ -44,9 +44,14 @@ class Reservation:
 
     __slots__ = ("_budget", "size")
 
-    def __init__(self, budget: Budget, size: Size) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self.size = size
+        self.size = NOTHING
+
+    def claim(self, needed: Size, *, besides: Size = NOTHING) -> None:
+        """Set `needed` bytes aside in all; `besides` is counted as free already. Raises DoesNotFitError, changing nothing."""
+        self._budget.claim(self.size, needed, besides)
+        self.size = needed
 
     def settle(self, measured: Size) -> None:
         """Replace what was expected by what was measured; it may exceed the budget, and then the next load is refused."""
@@ -72,14 +77,13 @@ class Budget:
         """Bytes that nobody has reserved; negative where a version turned out larger than expected."""
         return self.total - self._used
 
-    def reserve(self, needed: Size, *, besides: Size = NOTHING) -> Reservation:
-        """Set bytes aside; `besides` is counted as free already. Raises DoesNotFitError."""
+    def claim(self, before: Size, needed: Size, besides: Size) -> None:
+        """Count `needed` instead of `before` if that fits; `besides` is counted as free already. Raises DoesNotFitError."""
         with self._lock:
-            free = self.free + besides
+            free = self.free + before + besides
             if not needed.fits(free):
                 raise DoesNotFitError(needed, free, self.total)
-            self._used += needed
-        return Reservation(self, needed)
+            self._used = self._used - before + needed
 
     def exchange(self, before: Size, after: Size) -> None:
         """Count `after` instead of `before`."""
@@ -92,11 +96,11 @@ class Budget:
         """Whether no more is reserved than there is."""
         return NOTHING.fits(self.free)
 
-    def wait_until_covered(self, seconds: float) -> None:
-        """Wait until what was counted as free already is free. Raises DoesNotFitError after so many seconds."""
+    def wait_until_covered(self, seconds: float, needed: Size) -> None:
+        """Wait until what was counted as free for the `needed` bytes is free. Raises DoesNotFitError after so many seconds."""
         with self._lock:
             if not self._lock.wait_for(lambda: self.covered, seconds):
-                raise DoesNotFitError(NOTHING, self.free, self.total)
+                raise DoesNotFitError(needed, self.free + needed, self.total)
 
 
 def _text(size: Size) -> str:

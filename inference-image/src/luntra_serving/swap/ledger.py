@@ -15,6 +15,7 @@ from .states import ENDED, State, VersionStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .states import Stage
     from .version import Identity
 
 _KEPT = 32
@@ -39,11 +40,11 @@ class Ledger:
             del self._statuses[one]
         self.note(identity, kind, **detail)
 
-    def enter(self, identity: Identity, stage: str) -> None:
+    def enter(self, identity: Identity, stage: Stage) -> None:
         """A stage of the load has begun."""
         self._statuses[identity] = replace(self._statuses[identity], stage=stage)
 
-    def finish(self, identity: Identity, stage: str, seconds: float) -> None:
+    def finish(self, identity: Identity, stage: Stage, seconds: float) -> None:
         """A stage of the load has ended well."""
         status = self._statuses[identity]
         self._statuses[identity] = replace(

@@ -27,18 +27,36 @@ def share(session: str, identity: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRule:
+    """How sessions count: `key` is what whoever asks calls the part of a request that names its session.
+
+    Without `ttl` a session's version follows from its name and the weight. With it, an episode begins with a session's first
+    request and stays with that request's version until its end, or until nothing came for `ttl` seconds (see `episodes`).
+    """
+
+    key: str
+    ttl: float | None = None
+
+
+def _turns() -> itertools.count[int]:
+    return itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
 class Route(Generic[Model]):
     """Who answers at one `epoch`: `candidate` gets `weight` percent of the requests, `stable` the others.
 
-    `session` is what whoever asks calls the part of a request that names its session; empty where sessions do not count.
+    Besides, the candidate gets copies of `shadow` percent of the requests that stable answers, and their answers are dropped.
     """
 
     epoch: int = 0
     stable: Version[Model] | None = None
     candidate: Version[Model] | None = None
     weight: int = 0
-    session: str = ""
-    turns: itertools.count[int] = field(default_factory=lambda: itertools.count(1), compare=False, repr=False)
+    shadow: int = 0
+    session: SessionRule | None = None
+    turns: itertools.count[int] = field(default_factory=_turns, compare=False, repr=False)
+    shadow_turns: itertools.count[int] = field(default_factory=_turns, compare=False, repr=False)
 
     def pick(self, session: str | None) -> Version[Model] | None:
         """The version for a request; without a session the candidate's share is spread evenly, not in random clumps.
@@ -52,10 +70,17 @@ class Route(Generic[Model]):
             identity = self.candidate.identity
             mine = share(session, identity.revision or identity.digest) < self.weight
         else:
-            turn = next(self.turns)
-            mine = turn * self.weight // 100 != (turn - 1) * self.weight // 100
+            mine = _is_due(next(self.turns), self.weight)
         return self.candidate if mine else self.stable
+
+    def shadows(self, answering: Version[Model]) -> bool:
+        """Whether the candidate is to get a copy of this request, which `answering` answers; spread as evenly."""
+        return self.shadow > 0 and answering is self.stable and _is_due(next(self.shadow_turns), self.shadow)
 
     def names(self, version: Version[Model]) -> bool:
         """Whether new requests may get this version."""
         return version is self.stable or version is self.candidate
+
+
+def _is_due(turn: int, percent: int) -> bool:
+    return turn * percent // 100 != (turn - 1) * percent // 100

@@ -1,4 +1,4 @@
-"""The states that a version goes through, and what is known about one."""
+"""The states that a version goes through, the stages of its load, and what is known about one."""
 
 from __future__ import annotations
 
@@ -28,16 +28,27 @@ class State(StrEnum):
     SUPERSEDED = "Superseded"
 
 
+class Stage(StrEnum):
+    """What a load does, in this order; a loader may leave out what it does not need."""
+
+    FETCH = "fetch"
+    VERIFY = "verify"
+    MAKE_ROOM = "make-room"
+    LOAD = "load"
+    WARM_UP = "warm-up"
+    SELF_TEST = "self-test"
+
+
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
     """What is known about one version; `stages` holds the seconds that each finished stage of its load took."""
 
     identity: Identity
     state: State = State.LOADING
-    stage: str | None = None
+    stage: Stage | None = None
     reason: str | None = None
     message: str | None = None
-    stages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    stages: Mapping[Stage, float] = field(default_factory=lambda: MappingProxyType({}))
     in_flight: int = 0
 
 

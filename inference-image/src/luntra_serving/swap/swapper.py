@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic
 
-from .budget import NOTHING, Budget, DoesNotFitError, Reservation, Size
+from .budget import Budget, DoesNotFitError, Reservation, Size
+from .episodes import Episodes
 from .events import EventLog, Kind
 from .ledger import Ledger
-from .loading import Load, Loader, LoadFailedError, Steps, SupersededError, attempt
-from .route import Route
+from .loading import Load, Loader, Loads
+from .route import Route, SessionRule
 from .states import State, VersionStatus
 from .version import Handle, Identity, Model, Version
 
@@ -59,21 +61,33 @@ class Swapper(Generic[Model]):
         self.model = model
         self.events = events
         self.route: Route[Model] = Route()
-        self._close, self._reclaimer, self._budget, self._keep = close, reclaimer, budget, keep
+        self.episodes: Episodes[Model] = Episodes()
+        self._close, self._reclaimer, self._keep = close, reclaimer, keep
         self._lock = threading.RLock()
         self._resident: dict[Identity, Version[Model]] = {}
         self._reserved: dict[Identity, Reservation] = {}
-        self._loads: dict[Identity, Load[Model]] = {}
         self._previous: Version[Model] | None = None
         self._ledger = Ledger(model, events)
+        self._loads: Loads[Model] = Loads(
+            model,
+            lock=self._lock,
+            ledger=self._ledger,
+            budget=budget,
+            admit=self._admit,
+            claim=self._claim,
+            close=close,
+            wake=reclaimer.wake,
+        )
 
     def acquire(self, session: str | None = None) -> Handle[Model]:
-        """Hold the version that is to answer a request. Raises NotServedError."""
+        """Hold the version that is to answer a request, which may name its session. Raises NotServedError."""
         while True:
             route = self.route
+            if session is not None and route.session is not None and route.session.ttl is not None:
+                return self._acquire_in_episode(session, route)
             version = route.stable if route.candidate is None else route.pick(session)
             if version is None:
-                raise NotServedError(f"no version of {self.model} is ready")
+                raise self._nothing_served()
             handle = version.hold()
             if handle is not None:
                 return handle  # otherwise it was retired in the moment between, and the route names another one by now
@@ -89,36 +103,24 @@ class Swapper(Generic[Model]):
         served = ", ".join(repr(one.identity.version) for one in (route.stable, route.candidate) if one)
         raise NotServedError(f"version {version!r} of {self.model!r} is not served here; {served or 'nothing'} is")
 
-    def load(self, identity: Identity, loader: Loader[Model], needed: Size = NOTHING) -> Load[Model]:
+    def load(self, identity: Identity, loader: Loader[Model]) -> Load[Model]:
         """Bring a version into memory on a thread of its own, or join whoever does so already.
 
-        `needed` is what it is expected to take. Where that does not fit, the version before the stable one is given up for
-        it. Raises DoesNotFitError if it does not fit even so.
+        Where the loader reserves more than is free, the version before the stable one is given up for it if that helps.
         """
         with self._lock:
-            known = self._loads.get(identity)
+            known = self._loads.join(identity)
             if known is not None:
-                known.wanted = True
                 return known
-            load: Load[Model] = Load(identity)
             if identity in self._resident:
                 self._resurrect(self._resident[identity])
-                load.outcome.set_result(self._resident[identity])
-                return load
-            reservation = self._reserve(needed)
-            self._loads[identity] = load
-            self._ledger.move(identity, State.LOADING, Kind.LOADING, expected=needed.host + needed.device)
-        threading.Thread(
-            target=self._run, args=(load, loader, reservation), name=f"load {identity.version}", daemon=True
-        ).start()
-        return load
+                return Load.ended(self._resident[identity], self._loads.budget)
+            return self._loads.begin(identity, loader)
 
     def supersede(self, identity: Identity) -> None:
         """Say that a load is not wanted any more; it ends at its next stage. Nothing happens where none is under way."""
         with self._lock:
-            load = self._loads.get(identity)
-            if load is not None:
-                load.wanted = False
+            self._loads.supersede(identity)
 
     @property
     def needed(self) -> frozenset[Identity]:
@@ -127,44 +129,48 @@ class Swapper(Generic[Model]):
             versions = (self.route.stable, self.route.candidate, self._previous)
             return frozenset(version.identity for version in versions if version)
 
-    def promote(self, identity: Identity, *, alone: bool = True) -> Route[Model]:
+    def promote(self, identity: Identity, *, session: SessionRule | None = None, alone: bool = True) -> Route[Model]:
         """Let a version answer every request that starts from now on; one store. Raises NotResidentError.
 
         `alone`: a candidate that it has beside it ends, too, where it is the stable version already.
         """
         with self._lock:
             version, before = self._find(identity), self.route
-            if before.stable is version and (before.candidate is None or not alone):
+            if before.stable is version and (before.session == session if before.candidate is None else not alone):
                 return before
             self._resurrect(version)
-            self.route = Route(before.epoch + 1, version)
-            self._ledger.note(identity, Kind.PROMOTED, epoch=self.route.epoch, instead_of=_name(before.stable))
             older = self._previous
             if before.stable is not version:
                 self._previous = before.stable
+            self._publish(Route(before.epoch + 1, version, session=session))
+            self._ledger.note(identity, Kind.PROMOTED, epoch=self.route.epoch, instead_of=_name(before.stable))
             for other in (before.stable, before.candidate, older):
                 self._let_go(other, keep=self._keep)
             return self.route
 
-    def split(self, identity: Identity, weight: int, session: str = "") -> Route[Model]:
-        """Give a version `weight` percent of the requests, beside the stable one; see `Route` for `session`.
+    def split(
+        self, identity: Identity, weight: int, *, session: SessionRule | None = None, shadow: int = 0
+    ) -> Route[Model]:
+        """Give a version `weight` percent of the requests beside the stable one, and copies of `shadow` percent of the others.
 
         Raises NotResidentError, ValueError.
         """
-        if not 0 <= weight <= 100:
-            raise ValueError(f"weight is {weight}; it must be from 0 to 100")
+        for name, percent in (("weight", weight), ("shadow", shadow)):
+            if not 0 <= percent <= 100:
+                raise ValueError(f"{name} is {percent}; it must be from 0 to 100")
         with self._lock:
             version, before = self._find(identity), self.route
             if version is before.stable or before.stable is None:
                 raise ValueError(f"{identity} cannot be the candidate: it is the stable version, or there is none")
-            if before.candidate is version and (before.weight, before.session) == (weight, session):
+            route = Route(before.epoch + 1, before.stable, version, weight, shadow, session)
+            if replace(route, epoch=before.epoch) == before:
                 return before
             self._resurrect(version)
-            self.route = Route(before.epoch + 1, before.stable, version, weight, session)
-            self._ledger.note(identity, Kind.WEIGHTED, epoch=self.route.epoch, weight=weight)
+            self._publish(route)
+            self._ledger.note(identity, Kind.WEIGHTED, epoch=route.epoch, weight=weight, shadow=shadow)
             if before.candidate is not version:
                 self._let_go(before.candidate, keep=False)
-            return self.route
+            return route
 
     def rollback(self) -> Route[Model]:
         """Let the version before answer again; one store, nothing is loaded. Raises NotResidentError."""
@@ -174,7 +180,7 @@ class Swapper(Generic[Model]):
                 gone = f"{previous.identity} is not in memory any more" if previous else "there was no version before"
                 raise NotResidentError(f"{self.model}: {gone}; load the version that is to answer, then promote it")
             self._resurrect(previous)
-            self.route = Route(before.epoch + 1, previous)
+            self._publish(Route(before.epoch + 1, previous, session=before.session))
             self._ledger.note(
                 previous.identity, Kind.ROLLED_BACK, epoch=self.route.epoch, instead_of=_name(before.stable)
             )
@@ -194,12 +200,19 @@ class Swapper(Generic[Model]):
     def unload(self) -> None:
         """Serve nothing and let every version go; loads under way end at their next stage."""
         with self._lock:
-            self.route = Route(self.route.epoch + 1)
+            self._publish(Route(self.route.epoch + 1))
             self._previous = None
-            for load in self._loads.values():
-                load.wanted = False
+            self._loads.supersede()
             for version in list(self._resident.values()):
                 self._let_go(version, keep=False)
+
+    def sweep(self) -> None:
+        """End the sessions that have fallen silent; to be called now and then, on any thread but the event loop."""
+        rule = self.route.session
+        if rule is None or rule.ttl is None:
+            self.episodes.clear()  # one may have begun while the rule ended
+        else:
+            self.episodes.expire(rule.ttl)
 
     def sizes(self) -> Mapping[Identity, Size]:
         """Bytes of each version in memory."""
@@ -211,6 +224,28 @@ class Swapper(Generic[Model]):
         with self._lock:
             held = {identity: version.in_flight for identity, version in self._resident.items()}
             return self._ledger.read(held)
+
+    def _acquire_in_episode(self, session: str, route: Route[Model]) -> Handle[Model]:
+        """Hold the version of the session's episode, beginning one if it has none."""
+        handle = self.episodes.resume(session)
+        while handle is None:
+            version = route.pick(session)
+            if version is None:
+                raise self._nothing_served()
+            handle = version.hold()
+            if handle is not None:
+                return self.episodes.begin(session, handle)
+            route = self.route
+        return handle
+
+    def _nothing_served(self) -> NotServedError:
+        return NotServedError(f"no version of {self.model} is ready")
+
+    def _publish(self, route: Route[Model]) -> None:
+        """The one store by which requests see another route."""
+        self.route = route
+        if route.session is None or route.session.ttl is None:
+            self.episodes.clear()
 
     def _find(self, identity: Identity) -> Version[Model]:
         version = self._resident.get(identity)
@@ -258,74 +293,22 @@ class Swapper(Generic[Model]):
 
     def _report_stuck(self, version: Version[Model], seconds: float) -> None:
         with self._lock:
-            self._ledger.note(version.identity, Kind.STUCK, in_flight=version.in_flight, seconds=round(seconds, 3))
+            held = {"in_flight": version.in_flight, "sessions": self.episodes.count(version)}
+            self._ledger.note(version.identity, Kind.STUCK, **held, seconds=round(seconds, 3))
 
-    def _reserve(self, needed: Size) -> Reservation:
+    def _admit(self, version: Version[Model], reservation: Reservation) -> None:
+        self._resident[version.identity], self._reserved[version.identity] = version, reservation
+
+    def _claim(self, reservation: Reservation, needed: Size) -> None:
         """Set memory aside, giving up the version before the stable one only if that is what makes it fit."""
         try:
-            return self._budget.reserve(needed)
+            reservation.claim(needed)
         except DoesNotFitError:
             spare = self._previous
             if spare is None or spare.retired:
                 raise
-            reservation = self._budget.reserve(needed, besides=self._reserved[spare.identity].size)
+            reservation.claim(needed, besides=self._reserved[spare.identity].size)
             self._let_go(spare, keep=False)
-            return reservation
-
-    def _run(self, load: Load[Model], loader: Loader[Model], reservation: Reservation) -> None:
-        """On the load's own thread, from here to the outcome."""
-        outcome = attempt(loader, self._steps(load), self._budget, f"{self.model}: {load.identity}")
-        if isinstance(outcome, Exception):
-            self._end(load, reservation, outcome)
-            return
-        model, size = outcome
-        del outcome
-        if not self._admit(load, Version(load.identity, model, size, self._reclaimer.wake), reservation):
-            try:
-                self._close(model)
-            finally:
-                del model
-                self._end(load, reservation, SupersededError(f"{self.model}: {load.identity} was not wanted any more"))
-
-    def _admit(self, load: Load[Model], version: Version[Model], reservation: Reservation) -> bool:
-        """Make a loaded version resident, unless nobody wants it any more."""
-        with self._lock:
-            if not load.wanted:
-                return False
-            reservation.settle(version.size)
-            self._resident[load.identity], self._reserved[load.identity] = version, reservation
-            del self._loads[load.identity]
-            self._ledger.move(
-                load.identity, State.READY, Kind.READY, host=version.size.host, device=version.size.device
-            )
-        load.outcome.set_result(version)
-        return True
-
-    def _end(self, load: Load[Model], reservation: Reservation, problem: LoadFailedError | SupersededError) -> None:
-        reservation.release()
-        with self._lock:
-            del self._loads[load.identity]
-            if isinstance(problem, LoadFailedError):
-                detail = {"reason": problem.reason, "message": problem.message}
-                self._ledger.move(load.identity, State.FAILED, Kind.FAILED, **detail)
-            else:
-                self._ledger.move(load.identity, State.SUPERSEDED, Kind.SUPERSEDED)
-        load.outcome.set_exception(problem)
-
-    def _steps(self, load: Load[Model]) -> Steps:
-        def entered(stage: str) -> None:
-            with self._lock:
-                self._ledger.enter(load.identity, stage)
-
-        def done(stage: str, seconds: float) -> None:
-            with self._lock:
-                self._ledger.finish(load.identity, stage, seconds)
-
-        def delayed(reason: str, message: str) -> None:
-            with self._lock:
-                self._ledger.explain(load.identity, reason, message)
-
-        return Steps(lambda: load.wanted, entered, done, delayed)
 
 
 def _name(version: Version[Model] | None) -> str | None:

@@ -70,6 +70,13 @@ class Version(Generic[Model]):
         handle.version, handle.model = self, model
         return handle
 
+    def hold_on(self, model: Model) -> Handle[Model]:
+        """Count a request in, retired or not, for a caller whose reference to this version's model keeps it alive."""
+        next(self.entered)
+        handle: Handle[Model] = _blank(Handle)
+        handle.version, handle.model = self, model
+        return handle
+
     def leave(self) -> None:
         """Count a request out."""
         next(self.left)

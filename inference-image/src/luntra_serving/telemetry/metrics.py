@@ -34,7 +34,17 @@ class ServingMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.stats = Stats()
-        self.registry.register(_Requests(self.stats))
+        """What clients asked, written from the event loop alone."""
+        self.shadow_stats = Stats()
+        """What candidates made of copies, written from the thread that runs them."""
+        self.registry.register(_Requests(self.stats, "luntra_inference", "Inference requests"))
+        self.registry.register(_Requests(self.shadow_stats, "luntra_shadow", "Copies of requests for a candidate"))
+        self._dropped = Counter(
+            "luntra_shadow_dropped",
+            "Copies of requests for a candidate that were dropped, because too many waited.",
+            ["model", "version"],
+            registry=self.registry,
+        )
         self._connections = Gauge(
             "luntra_connections", "Connections that are open on the inference port.", registry=self.registry
         )
@@ -63,7 +73,7 @@ class ServingMetrics:
         )
         self._load_durations = Gauge(
             "luntra_model_load_duration_seconds",
-            "Seconds that the latest load took, by stage: fetch, load, self-test.",
+            "Seconds that the latest load took, by stage: fetch, load, warm-up, self-test.",
             ["model", "version", "stage"],
             registry=self.registry,
         )
@@ -75,6 +85,16 @@ class ServingMetrics:
     def finished(self, model: str, version: str, code: int, seconds: float, spent: Spent | None = None) -> None:
         """Count an in-flight request as answered with the HTTP status `code` after `seconds`; `spent` is known of what ran."""
         self.stats.of(model, version).end(code, seconds, spent)
+
+    def shadowed(self, model: str, version: str, code: int, seconds: float) -> None:
+        """Count a copy of a request that a candidate has computed, with the HTTP status that it would have had."""
+        stats = self.shadow_stats.of(model, version)
+        stats.begin()
+        stats.end(code, seconds)
+
+    def shadow_dropped(self, model: str, version: str) -> None:
+        """Count a copy of a request that was dropped; on any thread."""
+        self._dropped.labels(model, version).inc()
 
     def loaded(self, model: str, version: str, stage: str, seconds: float) -> None:
         """Record how long a stage of the load took."""
@@ -120,23 +140,21 @@ class ServingMetrics:
 class _Requests(Collector):
     """The statistics of requests as Prometheus wants them, made when it asks: counting must not cost a request anything."""
 
-    def __init__(self, stats: Stats) -> None:
-        self._stats = stats
+    def __init__(self, stats: Stats, prefix: str, what: str) -> None:
+        self._stats, self._prefix, self._what = stats, prefix, what
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client: all families, now."""
         names = ["model", "version"]
         requests = CounterMetricFamily(
-            "luntra_inference_requests", "Inference requests answered, by HTTP status code.", labels=[*names, "code"]
+            f"{self._prefix}_requests", f"{self._what} answered, by HTTP status code.", labels=[*names, "code"]
         )
         durations = HistogramMetricFamily(
-            "luntra_inference_duration_seconds",
-            "Time from the whole request being read to its answer being ready, by version.",
+            f"{self._prefix}_duration_seconds",
+            f"{self._what}: time from having all of it to its answer being ready, by version.",
             labels=names,
         )
-        in_flight = GaugeMetricFamily(
-            "luntra_inference_in_flight", "Inference requests waiting or running.", labels=names
-        )
+        in_flight = GaugeMetricFamily(f"{self._prefix}_in_flight", f"{self._what} waiting or running.", labels=names)
         for labels, stats in self._stats.items():
             for code, count in stats.codes.items():
                 requests.add_metric([*labels, str(code)], count)

@@ -43,13 +43,13 @@ def model_config(name: str, model: ReadyModel) -> Any:
     return messages.ModelConfigResponse(config=config)
 
 
-def model_statistics(name: str, versions: Mapping[str, VersionStats]) -> Any:
-    """Return the ModelStatisticsResponse about these versions."""
-    return messages.ModelStatisticsResponse(**response.model_statistics(name, versions))
+def model_statistics(versions: Mapping[tuple[str, str], VersionStats]) -> Any:
+    """Return the ModelStatisticsResponse about these (model, version)s."""
+    return messages.ModelStatisticsResponse(**response.model_statistics(versions))
 
 
-def repository_index(name: str, statuses: Iterable[VersionStatus], *, ready: bool) -> Any:
-    """Return the RepositoryIndexResponse about these versions, or about the `ready` ones alone.
+def repository_index(models: Mapping[str, Iterable[VersionStatus]], *, ready: bool) -> Any:
+    """Return the RepositoryIndexResponse about the versions of these models, or about the `ready` ones alone.
 
     Why a version failed is told in one word: the whole message may name places that are none of a client's business.
     """
@@ -60,6 +60,7 @@ def repository_index(name: str, statuses: Iterable[VersionStatus], *, ready: boo
             "state": _INDEX_STATES.get(status.state, "UNAVAILABLE"),
             "reason": status.reason or "",
         }
+        for name, statuses in models.items()
         for status in statuses
     ]
     return messages.RepositoryIndexResponse(models=[one for one in entries if not ready or one["state"] == "READY"])

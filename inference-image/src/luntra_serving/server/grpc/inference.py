@@ -13,6 +13,7 @@ from luntra_serving.server.jobs import Job
 if TYPE_CHECKING:
     from luntra_serving.server.dataplane import DataPlane
     from luntra_serving.server.model import ReadyModel
+    from luntra_serving.server.models import Served
     from luntra_serving.swap.version import Handle
     from luntra_serving.telemetry.stats import Spent
 
@@ -27,10 +28,10 @@ class Inference:
     starts, one that runs cannot be stopped.
     """
 
-    __slots__ = ("_ended", "_gone", "_handle", "_id", "_plane", "_started")
+    __slots__ = ("_ended", "_gone", "_handle", "_id", "_plane", "_served", "_started")
 
-    def __init__(self, plane: DataPlane, handle: Handle[ReadyModel]) -> None:
-        self._plane, self._handle = plane, handle
+    def __init__(self, plane: DataPlane, served: Served, handle: Handle[ReadyModel]) -> None:
+        self._plane, self._served, self._handle = plane, served, handle
         self._started = 0.0
         self._id: str | None = None
         self._gone = False
@@ -44,7 +45,7 @@ class Inference:
         plane, handle = self._plane, self._handle
         self._started = time.perf_counter()
         self._id = message.id or None
-        plane.metrics.started(plane.model, handle.version.identity.version)
+        plane.metrics.started(self._served.name, handle.version.identity.version)
         try:
             plane.admission.submit(self._job(message), within=within, small=small)
         except RequestError as error:
@@ -57,11 +58,15 @@ class Inference:
 
     def _job(self, message: Any) -> Job:
         # The model is held by the job alone, and dropped with it; a coroutine would hold it longer.
-        model, name, version = self._handle.model, self._plane.model, self._handle.version.identity.version
+        served, model, version = self._served, self._handle.model, self._handle.version
         return Job(
             model,
             decode=lambda: codec.decode(message, model.manifest.interface),
-            encode=lambda request, outputs: codec.encode(name, version, request, outputs),
+            encode=self._plane.shadow.beside(
+                served.swapper,
+                version,
+                lambda request, outputs: codec.encode(served.name, version.identity.version, request, outputs),
+            ),
             done=self._done,
             wanted=lambda: not self._gone,
         )
@@ -69,10 +74,10 @@ class Inference:
     def _done(self, content: bytes | None, error: Exception | None, spent: Spent | None = None) -> None:
         """On the event loop, exactly once."""
         plane, handle = self._plane, self._handle
-        version = handle.version.identity.version
-        outcome = content if error is None else plane.explained(version, error)
+        name, version = self._served.name, handle.version.identity.version
+        outcome = content if error is None else plane.explained(name, version, error)
         status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
-        plane.answered(version, status, time.perf_counter() - self._started, self._id, spent)
+        plane.answered(name, version, status, time.perf_counter() - self._started, self._id, spent)
         handle.release()
         if outcome is not None and not self._ended.done():
             self._ended.set_result(outcome)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from luntra_serving.server.dataplane import DataPlane
     from luntra_serving.server.model import ReadyModel
+    from luntra_serving.server.models import Served
     from luntra_serving.swap.version import Handle, Identity
 
 _STATUS = {
@@ -66,12 +67,15 @@ class Service:
     async def _infer(self, content: bytes, context: Any) -> bytes:
         try:
             message = codec.parse("ModelInfer", content)
-            handle = self._hold(message.model_name, message.model_version, context)
+            served = self._plane.models.find(message.model_name)
+            handle = self._hold(served, message.model_version, context)
         except RequestError as error:
             return _refuse(context, error)
         remaining = context.time_remaining()
         within = self._plane.deadline if remaining is None else min(remaining, _LONGEST)
-        result = await Inference(self._plane, handle).result(message, small=len(content) <= SMALL, within=within)
+        result = await Inference(self._plane, served, handle).result(
+            message, small=len(content) <= SMALL, within=within
+        )
         return _refuse(context, result) if isinstance(result, RequestError) else result
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
@@ -86,45 +90,49 @@ class Service:
     def _model_ready(self, request: Any, context: Any) -> Any:
         """A question, not a demand: a model that is not here is not ready, which is no error."""
         try:
-            self._hold(request.name, request.version, context).release()
+            served = self._plane.models.find(request.name)
+            self._hold(served, request.version, context).release()
         except RequestError:
             return messages.ModelReadyResponse(ready=False)
-        return messages.ModelReadyResponse(ready=self._plane.ready)
+        return messages.ModelReadyResponse(ready=self._plane.answers(served))
 
     def _model_metadata(self, request: Any, context: Any) -> Any:
-        handle = self._hold(request.name, request.version, context)
+        served = self._plane.models.find(request.name)
+        handle = self._hold(served, request.version, context)
         with handle as model:
-            return descriptions.model_metadata(self._plane.model, handle.version.identity.version, model)
+            return descriptions.model_metadata(served.name, handle.version.identity.version, model)
 
     def _model_config(self, request: Any, context: Any) -> Any:
-        with self._hold(request.name, request.version, context) as model:
-            return descriptions.model_config(self._plane.model, model)
+        served = self._plane.models.find(request.name)
+        with self._hold(served, request.version, context) as model:
+            return descriptions.model_config(served.name, model)
 
     def _model_statistics(self, request: Any, context: Any) -> Any:
-        """About every version in memory, or the one that is named."""
+        """About every version in memory, of the model that is named or of all; or about one version."""
         plane = self._plane
+        models = [plane.models.find(request.name)] if request.name or request.version else list(plane.models)
         if request.version:
-            self._hold(request.name, request.version, context).release()
-            versions = [request.version]
-        else:
-            plane.check_name(request.name or plane.model)
-            versions = [one.identity.version for one in plane.swapper.statuses().values() if one.state in IN_MEMORY]
+            self._hold(models[0], request.version, context).release()
         stats = plane.metrics.stats
-        found = {version: stats.of(plane.model, version) for version in versions}
-        return descriptions.model_statistics(plane.model, found)
+        return descriptions.model_statistics(
+            {
+                (served.name, status.identity.version): stats.of(served.name, status.identity.version)
+                for served in models
+                for status in served.swapper.statuses().values()
+                if status.state in IN_MEMORY and request.version in ("", status.identity.version)
+            }
+        )
 
     def _repository_index(self, request: Any, _context: Any) -> Any:
-        statuses = self._plane.swapper.statuses().values()
-        return descriptions.repository_index(self._plane.model, statuses, ready=request.ready)
+        statuses = {served.name: served.swapper.statuses().values() for served in self._plane.models}
+        return descriptions.repository_index(statuses, ready=request.ready)
 
-    def _hold(self, model: str, version: str, context: Any) -> Handle[ReadyModel]:
+    def _hold(self, served: Served, version: str, context: Any) -> Handle[ReadyModel]:
         """Hold the version that a message is about, and name it in the answer. Raises RequestError."""
-        plane = self._plane
-        plane.check_name(model)
         try:
-            handle = plane.hold(version or None, dict(context.invocation_metadata() or ()).get)
+            handle = self._plane.hold(served, version or None, dict(context.invocation_metadata() or ()).get)
         except RequestError:
-            context.set_trailing_metadata((("x-model-version", plane.expected_version),))
+            context.set_trailing_metadata((("x-model-version", served.expected_version),))
             raise
         context.set_trailing_metadata(_names(handle.version.identity))
         return handle
