@@ -81,16 +81,9 @@ class Swapper(Generic[Model]):
 
     def acquire(self, session: str | None = None) -> Handle[Model]:
         """Hold the version that is to answer a request, which may name its session. Raises NotServedError."""
-        while True:
-            route = self.route
-            if session is not None and route.session is not None and route.session.ttl is not None:
-                return self._acquire_in_episode(session, route)
-            version = route.stable if route.candidate is None else route.pick(session)
-            if version is None:
-                raise self._nothing_served()
-            handle = version.hold()
-            if handle is not None:
-                return handle  # otherwise it was retired in the moment between, and the route names another one by now
+        only = self.route.only
+        handle = None if only is None else only()
+        return handle or self._choose(session)
 
     def acquire_named(self, version: str) -> Handle[Model]:
         """Hold the version of that name, if new requests may get it. Raises NotServedError."""
@@ -225,21 +218,19 @@ class Swapper(Generic[Model]):
             held = {identity: version.in_flight for identity, version in self._resident.items()}
             return self._ledger.read(held)
 
-    def _acquire_in_episode(self, session: str, route: Route[Model]) -> Handle[Model]:
-        """Hold the version of the session's episode, beginning one if it has none."""
-        handle = self.episodes.resume(session)
-        while handle is None:
+    def _choose(self, session: str | None) -> Handle[Model]:
+        """Hold the version of the session's episode, or the one that the route has for the request."""
+        while True:
+            route = self.route
+            lasting = session if route.session is not None and route.session.ttl is not None else None
+            if lasting is not None and (resumed := self.episodes.resume(lasting)):
+                return resumed
             version = route.pick(session)
             if version is None:
-                raise self._nothing_served()
+                raise NotServedError(f"no version of {self.model} is ready")
             handle = version.hold()
-            if handle is not None:
-                return self.episodes.begin(session, handle)
-            route = self.route
-        return handle
-
-    def _nothing_served(self) -> NotServedError:
-        return NotServedError(f"no version of {self.model} is ready")
+            if handle is not None:  # otherwise it was retired in the moment between: the route names another one by now
+                return handle if lasting is None else self.episodes.begin(lasting, handle)
 
     def _publish(self, route: Route[Model]) -> None:
         """The one store by which requests see another route."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 
-_blank = object.__new__
-
 
 class ReleasedError(RuntimeError):
     """A handle was released twice, or used after its release: a defect of the caller."""
@@ -61,19 +59,18 @@ class Version(Generic[Model]):
     def hold(self) -> Handle[Model] | None:
         """Count a request in; None if the version is retired, so that the caller looks at the route again."""
         next(self.entered)
-        model = self.model
-        if self.retired or model is None:
-            del model  # the reclaimer counts references
+        if self.retired:
             self.leave()
             return None
-        handle: Handle[Model] = _blank(Handle)  # no __init__: a call would cost as much as all the rest
-        handle.version, handle.model = self, model
+        handle: Handle[Model] = Handle()  # without an __init__, which would cost as much as all the rest
+        handle.version = self
+        handle.model = self.model  # type: ignore[assignment] # counted in before it was retired, so it was not taken
         return handle
 
     def hold_on(self, model: Model) -> Handle[Model]:
         """Count a request in, retired or not, for a caller whose reference to this version's model keeps it alive."""
         next(self.entered)
-        handle: Handle[Model] = _blank(Handle)
+        handle: Handle[Model] = Handle()
         handle.version, handle.model = self, model
         return handle
 
