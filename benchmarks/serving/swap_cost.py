@@ -77,13 +77,14 @@ def _rollbacks(model: Model, work: Path) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", server.management, timeout=10)
         try:
             for generation, version in enumerate(VERSIONS, start=2):
-                _put(connection, model, generation, version)
+                _put(connection, model, _document(model, generation, version))
                 _wait_for(connection, model, version)
             times = []
             for turn in range(_ROLLBACKS):
                 version = VERSIONS[turn % len(VERSIONS)]
+                body = _document(model, turn + 10, version)
                 began = time.perf_counter()
-                state = _put(connection, model, turn + 10, version)
+                state = _put(connection, model, body)
                 times.append(time.perf_counter() - began)
                 if state["stable"] != version:
                     raise HarnessError(f"a rollback to {version} was answered before it was made: {state}")
@@ -93,8 +94,11 @@ def _rollbacks(model: Model, work: Path) -> list[float]:
             server.process.stop()
 
 
-def _put(connection: http.client.HTTPConnection, model: Model, generation: int, version: str) -> dict[str, Any]:
-    body = json.dumps(document_for(model, generation, version, revision=version))
+def _document(model: Model, generation: int, version: str) -> str:
+    return json.dumps(document_for(model, generation, version, revision=version))
+
+
+def _put(connection: http.client.HTTPConnection, model: Model, body: str) -> dict[str, Any]:
     connection.request("PUT", f"/v1/models/{model.name}", body)
     return _state(connection)
 
