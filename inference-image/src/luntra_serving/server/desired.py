@@ -30,7 +30,7 @@ class StaleDocumentError(Exception):
 class Desired:
     """The document that is followed.
 
-    `loader` makes the swapper's loader for a target, `pod` is this pod's name, `keep` remembers a document for a restart.
+    `loader` makes the swapper's loader for a target, `pod` is this pod's name.
     """
 
     def __init__(
@@ -39,10 +39,9 @@ class Desired:
         swapper: Swapper[ReadyModel],
         loader: Callable[[Target], Loader[ReadyModel]],
         pod: str = "",
-        keep: Callable[[Document], object] = lambda _document: None,
     ) -> None:
         self.document = document
-        self._swapper, self._loader, self._pod, self._keep = swapper, loader, pod, keep
+        self._swapper, self._loader, self._pod = swapper, loader, pod
         self._failed: set[Identity] = set()
         self._stopped = False
         self._lock = threading.RLock()
@@ -53,12 +52,6 @@ class Desired:
         load = self._swapper.load(identity_of(target), self._loader(target))
         load.outcome.add_done_callback(lambda outcome: self._ended(identity_of(target), outcome.exception()))
         return load
-
-    def begin(self) -> None:
-        """Follow the first document of a model that was added."""
-        with self._lock:
-            self.step()
-            self._keep(self.document)
 
     def follow(self, document: Document) -> bool:
         """Follow another document from now on; False if it is the one that is followed. Raises StaleDocumentError."""
@@ -75,7 +68,6 @@ class Desired:
             self.document = document
             self._failed.clear()
             self.step()
-            self._keep(document)  # after the route has changed: a disk must not hold up a rollback
         return True
 
     def step(self) -> None:

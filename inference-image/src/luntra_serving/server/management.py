@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -37,13 +38,16 @@ _NOT_SIGNED = "this server has no keys (--keys), so a document is only taken fro
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """The handlers of the management port. `forget` is told the name of a model that was removed."""
+    """The handlers of the management port.
+
+    `keep` is told the name of a model after an answer has gone out that changed what is wanted of it: a disk holds up no rollback.
+    """
 
     models: Models
     events: EventLog
     metrics: ServingMetrics
     readiness: Readiness
-    forget: Callable[[str], object]
+    keep: Callable[[str], object]
     keys: Keys | None = None
 
     def app(self) -> Starlette:
@@ -95,22 +99,27 @@ class Management:
             return _error(422, f"model is {document.model!r}, but the path names {name!r}; they must be the same")
         if name not in self.models:
             served = self.models.add(document, needed=False)
-            served.desired.begin()
-            return JSONResponse(self.state(served), 201)
+            served.desired.step()
+            return JSONResponse(self.state(served), 201, background=self._keeping(name))
         served = self.models.find(name)
         try:
-            served.desired.follow(document)
+            changed = served.desired.follow(document)
         except StaleDocumentError as error:
             return JSONResponse({"error": str(error), **self.state(served)}, 409)
-        return JSONResponse(self.state(served))
+        return JSONResponse(self.state(served), background=self._keeping(name) if changed else None)
 
     def _remove(self, name: str) -> Response:
         try:
             self.models.remove(name)
         except NeededError as error:
             return _error(409, str(error))
-        self.forget(name)
-        return Response(status_code=204)
+        return Response(status_code=204, background=self._keeping(name))
+
+    def _keeping(self, name: str) -> BackgroundTask:
+        async def keep() -> None:  # Starlette would take a thread for a plain function
+            self.keep(name)
+
+        return BackgroundTask(keep)
 
     def _allow(self, request: Request, body: bytes) -> None:
         """Without keys this host is trusted and nobody else."""

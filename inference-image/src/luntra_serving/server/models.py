@@ -49,7 +49,7 @@ class Served:
 
 
 class Models:
-    """Used from the event loop alone. `make` returns the desired state and the swapper of a document's model."""
+    """Changed from the event loop alone. `make` returns the desired state and the swapper of a document's model."""
 
     def __init__(self, make: Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]) -> None:
         self._make = make

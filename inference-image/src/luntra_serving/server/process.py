@@ -43,6 +43,7 @@ from luntra_serving.telemetry.transitions import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
+    from pathlib import Path
 
     from luntra_serving.server.document import Document, Target
     from luntra_serving.server.grpc.listener import GrpcListener
@@ -126,7 +127,7 @@ async def run(
     metrics, readiness = ServingMetrics(), Readiness()
     events = EventLog(listener=lambda event: report(event, metrics))
     writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
-    models = Models(_maker(settings, events, lambda document: writer.submit(remember, settings.cache_dir, document)))
+    models = Models(_maker(settings, events))
     for document in documents:
         models.add(document, needed=document.model in needed)
     admission = Admission(
@@ -157,7 +158,7 @@ async def run(
             events,
             metrics,
             readiness,
-            forget=lambda name: writer.submit(forget, settings.cache_dir, name),
+            keep=lambda name: writer.submit(_keep, settings.cache_dir, models, name),
             keys=Keys(settings.keys, settings.pod_uid) if settings.keys else None,
         ).app()
     )
@@ -187,9 +188,15 @@ async def run(
     return _exit_code(failure)
 
 
-def _maker(
-    settings: Settings, events: EventLog, keep: Callable[[Document], object]
-) -> Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]:
+def _keep(cache: Path, models: Models, name: str) -> None:
+    """On the writer's thread, one at a time: what is written last is what is wanted last."""
+    if name in models:
+        remember(cache, models.find(name).desired.document)
+    else:
+        forget(cache, name)
+
+
+def _maker(settings: Settings, events: EventLog) -> Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]:
     """Return what makes the parts of one model; what all models share is made here."""
     cores, reclaimer, footprints = settings.threads or usable_cores(), Reclaimer(), Footprints()
     budget = Budget(Size(host=usable_memory() - (resident_memory() or 0)))
@@ -207,7 +214,7 @@ def _maker(
         def loader(target: Target) -> TargetLoader:
             return TargetLoader(settings, document.model, target, cores, footprints)
 
-        return Desired(document, swapper, loader, pod=settings.pod, keep=keep), swapper
+        return Desired(document, swapper, loader, pod=settings.pod), swapper
 
     return make
 

@@ -1,7 +1,7 @@
 """The last document of each model that was sent to this pod, kept beside the bundles, so that a restarted container does not go back.
 
-The mounted document may lag behind by a minute. The higher generation of the two counts. A document is written after it is
-followed, by a thread of its own: a disk must not hold up a rollback.
+The mounted document may lag behind by a minute. The higher generation of the two counts. A document is written after
+whoever sent it has an answer, by a thread of its own: a disk must not hold up a rollback.
 """
 
 from __future__ import annotations

@@ -11,12 +11,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Generic
+from typing import Generic
 
-from .version import Handle, Model, Version
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .version import Model, Version
 
 
 def share(session: str, identity: str) -> float:
@@ -60,13 +57,12 @@ class Route(Generic[Model]):
     session: SessionRule | None = None
     turns: itertools.count[int] = field(default_factory=_turns, compare=False, repr=False)
     shadow_turns: itertools.count[int] = field(default_factory=_turns, compare=False, repr=False)
-    only: Callable[[], Handle[Model] | None] | None = field(init=False, compare=False, repr=False)
-    """Holds the version that answers every request, whatever its session; None where there is a choice, or nothing."""
+    only: Version[Model] | None = field(init=False, compare=False, repr=False)
+    """The version that answers every request, whatever its session; None where there is a choice, or nothing."""
 
     def __post_init__(self) -> None:
         choice = self.candidate is not None or (self.session is not None and self.session.ttl is not None)
-        only = None if choice or self.stable is None else self.stable.hold
-        object.__setattr__(self, "only", only)  # the way that frozen dataclasses are made
+        object.__setattr__(self, "only", None if choice else self.stable)  # as the rest of a frozen dataclass is set
 
     def pick(self, session: str | None) -> Version[Model] | None:
         """The version for a request; without a session the candidate's share is spread evenly, not in random clumps.
