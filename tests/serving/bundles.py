@@ -163,6 +163,11 @@ def echo_bundle(folder: Path) -> Bundle:
     return pack(folder, Draft.model_validate(draft))
 
 
+def target(bundle: Bundle, **more: Any) -> dict[str, Any]:
+    """Return what a workload document says of a version, with `more` on top."""
+    return {"version": bundle.manifest.version, "uri": bundle.folder.as_uri(), "digest": bundle.digest, **more}
+
+
 def save(graph: onnx.GraphProto, path: Path) -> None:
     """Write `graph` as a checked ONNX file."""
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -150,6 +150,12 @@ def post(address: str, path: str, body: bytes | dict[str, Any], headers: dict[st
     return ask(address, path, "POST", json.dumps(body).encode() if isinstance(body, dict) else body, headers)
 
 
+def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: Any) -> Reply:
+    """Hand the server of the points model a document: `stable`, and `more` beside it."""
+    document = {"generation": generation, "model": "points", "stable": stable, **more}
+    return ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
+
+
 def ask(
     address: str, path: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> Reply:

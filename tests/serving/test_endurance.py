@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.serving.bundles import points_bundle
-from tests.serving.processes import ServerProcess, ask, get, until
+from tests.serving.bundles import points_bundle, target
+from tests.serving.processes import ServerProcess, get, put, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,13 +77,6 @@ def resident(server: ServerProcess) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def put(server: ServerProcess, generation: int, version: str, bundle: Bundle) -> None:
-    stable = {"version": version, "uri": bundle.folder.as_uri(), "digest": bundle.digest}
-    document = {"generation": generation, "model": "points", "stable": stable}
-    reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
-    assert reply.status == 200
-
-
 def serves(server: ServerProcess, version: str) -> bool:
     return bool(server.state("points")["stable"] == version)
 
@@ -98,7 +91,8 @@ def test_h20_swaps_under_load_lose_nothing_and_leave_nothing(
         server.wait_ready()
         with Load(server.address) as load:
             for swap in range(1, SWAPS + 1):
-                put(server, 10 + swap, f"s{swap}", bundles[swap % 2])
+                stable = target(bundles[swap % 2], version=f"s{swap}")
+                assert put(server, 10 + swap, stable).status == 200
                 until(partial(serves, server, f"s{swap}"), f"swap {swap}")
                 last = max(events, default=0)
                 new = json.loads(get(server.management, f"/v1/events?since={last}").body)["events"]

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import threading
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
-from tests.serving.bundles import POINTS, expected, points_bundle
-from tests.serving.processes import ServerProcess, ask, post, until
+from tests.serving.bundles import POINTS, expected, points_bundle, target
+from tests.serving.processes import ServerProcess, post, put, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from luntra_serving.bundle.verify import Bundle
 
 CLIENTS = 3
-
-
-def target(bundle: Bundle, **more: Any) -> dict[str, Any]:
-    return {"version": bundle.manifest.version, "uri": bundle.folder.as_uri(), "digest": bundle.digest, **more}
-
-
-def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: Any) -> None:
-    document = {"generation": generation, "model": "points", "stable": stable, **more}
-    reply = ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
-    assert reply.status == 200, reply.body
 
 
 def state_of(server: ServerProcess, version: str) -> str:
@@ -92,7 +80,7 @@ def test_model_is_replaced_and_taken_back_without_a_lost_request(document: Calla
         with Load(server.wait_ready().grpc) as load:
             until(lambda: load.answered_by("v1"), "v1")
             for generation, version in enumerate(order, start=5):
-                put(server, generation, target(bundles[version]))
+                assert put(server, generation, target(bundles[version])).status == 200
                 until(lambda name=version: load.answered_by(name), version)  # type: ignore[misc]
         assert load.problems == []
         for seen in load.versions:
@@ -112,7 +100,7 @@ def test_candidate_gets_its_share_of_grpc_requests_and_can_be_named(
         triton.InferenceServerClient(server.wait_ready().grpc) as client,
     ):
         stable = target(bundles["v1"], revision="3f2a9c1d0b")
-        put(server, 5, stable, candidate=target(bundles["v2"], weight=25))
+        assert put(server, 5, stable, candidate=target(bundles["v2"], weight=25)).status == 200
         until(lambda: server.state("points")["weight"] == 25, "the candidate's weight")
         answers = [infer(client).get_response().model_version for _ in range(40)]
         assert answers.count("v2") == 10
@@ -130,7 +118,7 @@ def test_h17_session_has_the_same_version_over_both_protocols(document: Callable
         triton.InferenceServerClient(server.wait_ready().grpc) as client,
     ):
         stable, candidate = target(bundles["v1"], revision="3f2a9c1d0b"), target(bundles["v2"], weight=50)
-        put(server, 5, stable, candidate=candidate, session={"header": "X-Session-Id"})
+        assert put(server, 5, stable, candidate=candidate, session={"header": "X-Session-Id"}).status == 200
         until(lambda: server.state("points")["weight"] == 50, "the candidate's weight")
         seen = []
         for number in range(30):
@@ -182,7 +170,7 @@ def test_no_version_is_held_by_what_became_of_its_requests(document: Callable[..
         ends: dict[str, int] = {}
         for generation, version in enumerate(("v1", "v2", "v3"), start=4):
             if version != "v1":  # which the first document has
-                put(server, generation, target(bundles[version]))
+                assert put(server, generation, target(bundles[version])).status == 200
             until(lambda name=version: server.state("points")["stable"] == name, version)  # type: ignore[misc]
             for end, count in asyncio.run(storm(server.grpc, 600)).items():
                 ends[end] = ends.get(end, 0) + count
@@ -210,7 +198,7 @@ def test_refused_requests_leave_nothing_behind_that_keeps_their_version(
             with pytest.raises(triton.InferenceServerException, match="does not fit"):
                 client.infer("points", [wrong])
         for generation, version in enumerate(("v2", "v3"), start=5):
-            put(server, generation, target(bundles[version]))
+            assert put(server, generation, target(bundles[version])).status == 200
             until(lambda name=version: server.state("points")["stable"] == name, version)  # type: ignore[misc]
         # Nothing happens now that would make Python look for garbage.
         until(lambda: state_of(server, "v1") == "Reclaimed", "v1 to go", 5)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.serving.bundles import points_bundle
-from tests.serving.processes import Reply, ServerProcess, ask, get, post, until
+from tests.serving.bundles import points_bundle, target
+from tests.serving.processes import Reply, ServerProcess, ask, get, post, put, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,15 +50,6 @@ def server(bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: 
     )
     with started as server:
         yield server.wait_ready()
-
-
-def target(bundle: Bundle, **more: Any) -> dict[str, Any]:
-    return {"version": bundle.manifest.version, "uri": bundle.folder.as_uri(), "digest": bundle.digest, **more}
-
-
-def put(server: ServerProcess, generation: int, stable: dict[str, Any], **more: Any) -> Reply:
-    document = {"generation": generation, "model": "points", "stable": stable, **more}
-    return ask(server.management, "/v1/models/points", "PUT", json.dumps(document).encode())
 
 
 def serving(server: ServerProcess) -> str:
