@@ -34,21 +34,21 @@ VARIANTS = ("onnx", "torch")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one image is made of: workspace folder, package and extra, and how its tag begins."""
+    """What one image is made of: workspace folder, package and extras, and how its tag begins."""
 
     folder: str
     package: str
-    extra: str
+    extras: tuple[str, ...]
     tag_prefix: str
     arguments: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """A name for caches and logs."""
-        return f"{self.package}-{self.extra}"
+        return "-".join((self.package, *self.extras))
 
 
-OPERATOR = Recipe("operator", "luntra-operator", "checks", "luntra/operator:")
+OPERATOR = Recipe("operator", "luntra-operator", ("checks",), "luntra/operator:")
 
 
 def inference(variant: str) -> Recipe:
@@ -60,7 +60,7 @@ def inference(variant: str) -> Recipe:
     if variant not in VARIANTS:
         raise HarnessError(f"variant {variant!r} of the inference image is unknown; there are {', '.join(VARIANTS)}")
     prefix = f"luntra/inference:{variant}-"
-    return Recipe("inference-image", "luntra-serving", variant, prefix, (f"EXTRA={variant}",))
+    return Recipe("inference-image", "luntra-serving", (variant, "otel"), prefix, (f"EXTRA={variant}",))
 
 
 def build_operator(progress: Progress | None = None) -> str:
@@ -109,7 +109,8 @@ def locked_requirements(recipe: Recipe, repository: Path = REPOSITORY) -> str:
     if shutil.which("uv") is None:
         raise HarnessError("uv not found, needed to read uv.lock. Type: python3 -m pip install uv")
     command = ["uv", "export", "--frozen", "--no-emit-workspace", "--no-default-groups", "--no-header", "--no-annotate"]
-    command += ["--format=requirements.txt", f"--package={recipe.package}", f"--extra={recipe.extra}"]
+    command += ["--format=requirements.txt", f"--package={recipe.package}"]
+    command += [f"--extra={extra}" for extra in recipe.extras]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HarnessError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -132,7 +133,7 @@ def wheelhouse(recipe: Recipe, requirements: str, progress: Progress) -> Path:
     key = cache.content_key(requirements, versions.PYTHON, *versions.WHEELHOUSE_TOOLS)
     if found := cache.cached("wheelhouses", recipe.name, key):
         return found
-    with progress.step(f"download the wheels of {recipe.package}[{recipe.extra}]"):
+    with progress.step(f"download the wheels of {recipe.package}[{','.join(recipe.extras)}]"):
         return cache.ensure("wheelhouses", recipe.name, key, download, progress)
 
 

@@ -44,6 +44,7 @@ class OnnxModel:
     """One inference session; onnxruntime allows concurrent runs of it."""
 
     platform = "onnxruntime_onnx"
+    device = "cpu"
 
     def __init__(self, session: Any, outputs: list[str]) -> None:
         self._session = session

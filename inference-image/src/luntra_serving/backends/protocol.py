@@ -20,6 +20,9 @@ class LoadedModel(Protocol):
     platform: str
     """What the protocol's model metadata calls the platform, such as onnxruntime_onnx."""
 
+    device: str
+    """What it computes on, such as cpu."""
+
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the model's output tensors by name for its input tensors by name (BYTES: object arrays of bytes).
 

@@ -32,6 +32,7 @@ class TorchScriptModel:
     """A scripted or traced module. Inputs go in by position in the interface's order, since tracing loses names."""
 
     platform = "pytorch_torchscript"
+    device = "cpu"
 
     def __init__(self, module: Any, inputs: list[str], outputs: list[str]) -> None:
         self._module = module

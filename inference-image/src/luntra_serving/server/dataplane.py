@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from luntra_serving.swap.version import Handle
     from luntra_serving.telemetry.metrics import ServingMetrics
     from luntra_serving.telemetry.stats import Spent
+    from luntra_serving.telemetry.traces import Traces
 
 _MAX_DEADLINE = 300.0
 _SESSION_END = "x-session-end"
@@ -63,6 +64,7 @@ class DataPlane:
     shadow: Shadow
     deadline: float
     access: AccessLog = field(default_factory=AccessLog)
+    traces: Traces | None = None
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request, now or later."""
@@ -120,11 +122,32 @@ class DataPlane:
             raise RequestError(503, f"{loading}; ask /v2/models/{served.name}/ready") from error
 
     def answered(
-        self, model: str, version: str, code: int, seconds: float, request: str | None, spent: Spent | None = None
+        self,
+        served: Served,
+        handle: Handle[ReadyModel],
+        code: int,
+        seconds: float,
+        *,
+        request: str | None,
+        header: Callable[[str], str | None],
+        spent: Spent | None,
     ) -> None:
-        """Count an inference that has ended, and log it if that is asked for; `request` is the client's id of it."""
-        self.metrics.finished(model, version, code, seconds, spent)
-        self.access.note(model, version, code, seconds, request)
+        """Count an inference that has ended, and log and trace it if that is asked for.
+
+        `request` is the client's id of it; `header` looks up what else came with it; `spent` is known of what ran.
+        """
+        version = handle.version.identity.version
+        self.metrics.finished(served.name, version, code, seconds, spent)
+        self.access.note(served.name, version, code, seconds, request)
+        if self.traces is not None:
+            model = handle.model
+            attributes = {
+                "model_id": served.name,
+                "model_version": version,
+                "backend": model.manifest.backend.name,
+                "device": model.loaded.device,
+            }
+            self.traces.note(attributes, code, seconds, header)
 
     def explained(self, model: str, version: str, error: Exception) -> RequestError:
         """Return what the client is told of an inference's `error`; a defect of the model goes to the log as it is."""
@@ -220,8 +243,16 @@ class Call:
             answer = error_answer(plane.explained(name, version, error))
         else:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
-        seconds = time.perf_counter() - self._started
-        plane.answered(name, version, answer.status, seconds, self._exchange.header("x-request-id"), spent)
+        seconds, header = time.perf_counter() - self._started, self._exchange.header
+        plane.answered(
+            self._served,
+            self._handle,
+            answer.status,
+            seconds,
+            request=header("x-request-id"),
+            header=header,
+            spent=spent,
+        )
         named = self.named(answer)
         if not self._exchange.gone:
             self._exchange.answer(named)

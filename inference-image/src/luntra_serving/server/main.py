@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luntra_serving.server.model import ReadyModel
+    from luntra_serving.telemetry.traces import Traces
 
 # A laptop has no gateway to tell and nobody to hurry for.
 _LAPTOP = {"termination_delay": 0.0, "deadline": 30.0}
@@ -49,7 +51,17 @@ def serve(settings: Settings) -> int:
         _log.error("nothing to serve", extra={"reason": error.reason, "why": error.message})
         write_termination(error)
         return EXIT_PERMANENT
-    code = uvloop.run(_listen_and_run(settings, documents))
+    try:
+        traces = _open_traces(settings)
+    except ModuleNotFoundError as error:
+        print(
+            f"luntra-serve: --otlp needs {error.name}, which is not installed here; install luntra-serving[otel]",
+            file=sys.stderr,
+        )
+        return 2
+    code = uvloop.run(_listen_and_run(settings, documents, traces))
+    if traces is not None:
+        traces.close()
     logging.shutdown()
     sys.stdout.flush()
     # A thread inside a vendor library (a load or an inference that was given up) would keep the interpreter from
@@ -57,7 +69,16 @@ def serve(settings: Settings) -> int:
     os._exit(code)
 
 
-async def _listen_and_run(settings: Settings, documents: Sequence[Document]) -> int:
+def _open_traces(settings: Settings) -> Traces | None:
+    if settings.otlp is None:
+        return None
+    # Imported where somebody asks for it: the library is an extra, and takes its time and memory.
+    from luntra_serving.telemetry.traces import Traces
+
+    return Traces(settings.otlp)
+
+
+async def _listen_and_run(settings: Settings, documents: Sequence[Document], traces: Traces | None) -> int:
     try:
         listening = listen(settings)
     except OSError as error:
@@ -66,7 +87,7 @@ async def _listen_and_run(settings: Settings, documents: Sequence[Document]) -> 
     needed = {document.model for document in documents}
     if settings.documents:
         documents = latest(documents, settings.cache_dir)
-    return await run(settings, documents, needed, listening, _greeter(settings, listening))
+    return await run(settings, documents, needed, listening, _greeter(settings, listening), traces)
 
 
 def parse(arguments: Sequence[str] | None) -> Settings:
@@ -168,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whether the version before stays in memory, so that a rollback needs no load (default keep, if it fits)",
     )
     add("--access-log", type=_share, help="share of the requests to log, with the version that answered (default 0)")
+    add("--otlp", type=_collector, metavar="URL", help="send a span of each inference to this OpenTelemetry collector")
     add("--log-format", choices=["json", "text"], help="default: text on a terminal, json elsewhere")
     add("--version", action="version", version=f"luntra-serve {__version__}")
     return parser
@@ -193,6 +215,15 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share; use a number from 0 (none) to 1 (all)")
     return share
+
+
+def _collector(text: str) -> str:
+    address = urlsplit(text)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address; use one such as http://collector:4318")
+    if address.path.rstrip("/").endswith("/v1/traces") or address.query or address.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r}: leave out what comes after the address; /v1/traces is added")
+    return text
 
 
 def _duration(text: str) -> float:

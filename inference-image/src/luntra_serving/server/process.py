@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from luntra_serving.server.grpc.listener import GrpcListener
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.settings import Settings
+    from luntra_serving.telemetry.traces import Traces
 
 EXIT_PERMANENT = 3
 EXIT_TRANSIENT = 1
@@ -114,10 +115,12 @@ async def run(
     needed: Collection[str],
     listening: Listening,
     on_ready: Callable[[ReadyModel], None] = lambda _model: None,
+    traces: Traces | None = None,
 ) -> int:
     """Serve until told to stop; return the exit code of the process.
 
-    `needed` are the names of the models without which the process is not ready, and not worth running.
+    `needed` are the names of the models without which the process is not ready, and not worth running. Whoever made `traces`
+    closes them.
     """
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -145,6 +148,7 @@ async def run(
         shadow=Shadow(metrics),
         deadline=settings.deadline,
         access=AccessLog(settings.access_log),
+        traces=traces,
     )
     inference = Listener(dataplane, settings.max_body)
     metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(models))

@@ -40,6 +40,8 @@ class Settings:
     log_format: LogFormat = "json"
     access_log: float = 0.0
     """Share of the requests that are logged, 0 to 1."""
+    otlp: str | None = None
+    """Address of the collector that gets a span for each inference; None: no spans."""
     keys: Path | None = None
     """JWK set of those who may change this process."""
     pod_uid: str = ""

@@ -1,1 +1,1 @@
-"""What the server tells about itself: metrics and logs."""
+"""What the server tells about itself: metrics, logs and traces."""

@@ -11,6 +11,8 @@ from luntra_serving.server.grpc import codec
 from luntra_serving.server.jobs import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from luntra_serving.server.dataplane import DataPlane
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.models import Served
@@ -28,10 +30,13 @@ class Inference:
     starts, one that runs cannot be stopped.
     """
 
-    __slots__ = ("_ended", "_gone", "_handle", "_id", "_plane", "_served", "_started")
+    __slots__ = ("_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started")
 
-    def __init__(self, plane: DataPlane, served: Served, handle: Handle[ReadyModel]) -> None:
-        self._plane, self._served, self._handle = plane, served, handle
+    def __init__(
+        self, plane: DataPlane, served: Served, handle: Handle[ReadyModel], header: Callable[[str], str | None]
+    ) -> None:
+        """`header` looks up metadata that came with the request."""
+        self._plane, self._served, self._handle, self._header = plane, served, handle, header
         self._started = 0.0
         self._id: str | None = None
         self._gone = False
@@ -77,7 +82,8 @@ class Inference:
         name, version = self._served.name, handle.version.identity.version
         outcome = content if error is None else plane.explained(name, version, error)
         status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
-        plane.answered(name, version, status, time.perf_counter() - self._started, self._id, spent)
+        seconds = time.perf_counter() - self._started
+        plane.answered(self._served, handle, status, seconds, request=self._id, header=self._header, spent=spent)
         handle.release()
         if outcome is not None and not self._ended.done():
             self._ended.set_result(outcome)

@@ -73,9 +73,9 @@ class Service:
             return _refuse(context, error)
         remaining = context.time_remaining()
         within = self._plane.deadline if remaining is None else min(remaining, _LONGEST)
-        result = await Inference(self._plane, served, handle).result(
-            message, small=len(content) <= SMALL, within=within
-        )
+        metadata = context.invocation_metadata() if self._plane.traces else None
+        inference = Inference(self._plane, served, handle, dict(metadata or ()).get)
+        result = await inference.result(message, small=len(content) <= SMALL, within=within)
         return _refuse(context, result) if isinstance(result, RequestError) else result
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
