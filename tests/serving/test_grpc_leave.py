@@ -9,31 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from tests.serving.processes import ServerProcess, until
+from tests.serving.spinning import ALONE, COUNTED, FOR_EVER, IN_FLIGHT, assert_released, rounds_for, spin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from luntra_serving.bundle.verify import Bundle
-
-IN_FLIGHT = 'luntra_inference_in_flight{model="spinner",version="v1"}'
-COUNTED = 'luntra_inference_requests_total{code="%s",model="spinner",version="v1"}'
-FOR_EVER = 2**40
-"""Rounds: a request for them that starts keeps its worker longer than any test waits."""
-# Two workers.
-ALONE = ("--threads", "1", "--grpc-port", "0")
-
-
-def spin(rounds: int) -> list[triton.InferInput]:
-    entry = triton.InferInput("rounds", [1], "INT64")
-    entry.set_data_from_numpy(np.array([rounds], np.int64))
-    return [entry]
 
 
 def outcome(server: ServerProcess, rounds: int, seconds: float | None = 60) -> str:
@@ -44,15 +31,6 @@ def outcome(server: ServerProcess, rounds: int, seconds: float | None = 60) -> s
         except triton.InferenceServerException as error:
             return f"{error.status().removeprefix('StatusCode.')}: {error.message()}"
     return "OK"
-
-
-def rounds_for(server: ServerProcess, seconds: float) -> int:
-    """Return how many rounds take about so many seconds on this machine, now."""
-    with triton.InferenceServerClient(server.grpc) as client:
-        client.infer("spinner", spin(1), client_timeout=60)  # connecting takes as long as some hundred rounds
-        start = time.perf_counter()
-        client.infer("spinner", spin(500), client_timeout=60)
-    return max(1, int(500 * seconds / (time.perf_counter() - start)))
 
 
 @pytest.fixture
@@ -68,12 +46,6 @@ def busy(server: ServerProcess, pool: ThreadPoolExecutor, rounds: int, requests:
         sent.append(pool.submit(outcome, server, rounds))
         until(lambda: server.metric(IN_FLIGHT) == len(sent), "the request to be admitted")
     return sent
-
-
-def assert_released(server: ServerProcess) -> None:
-    """Nothing is in flight any more, and no handle is held: one that was released twice would show as -1."""
-    until(lambda: server.metric(IN_FLIGHT) == 0, "the request to be over")
-    assert [one["inFlight"] for one in server.state("spinner")["versions"]] == [0]
 
 
 class TestOverload:

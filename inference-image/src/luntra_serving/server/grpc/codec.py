@@ -1,7 +1,7 @@
-"""Read and write the messages of ModelInfer: tensors in, tensors out. Pure functions; no sockets, no models.
+"""Read and write the messages of ModelInfer and ModelStreamInfer: tensors in, tensors out. Pure functions; no sockets, no models.
 
-Source: Open Inference Protocol v2, gRPC, ModelInferRequest and ModelInferResponse. Inputs come raw or typed; outputs always
-go raw, which is what clients ask for and costs one copy.
+Source: Open Inference Protocol v2, gRPC, ModelInferRequest and ModelInferResponse; Triton's ModelStreamInferResponse. Inputs come
+raw or typed; outputs always go raw, which is what clients ask for and costs one copy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from luntra_serving.errors import RequestError
-from luntra_serving.server.grpc.messages import REQUESTS, ModelInferResponse
+from luntra_serving.server.grpc.messages import REQUESTS, ModelInferResponse, ModelStreamInferResponse
 from luntra_serving.server.protocol import request as wire
 from luntra_serving.server.protocol import tensors
 
@@ -36,6 +36,8 @@ _TYPED = {
     "BYTES": "bytes_contents",
 }
 """Datatype -> its field of InferTensorContents; FP16 has none."""
+_INFER_RESPONSE = b"\x12"
+"""Field 2 of ModelStreamInferResponse, of a kind that has a length."""
 
 
 def parse(method: str, content: bytes) -> Any:
@@ -85,6 +87,27 @@ def encode(model: str, version: str, request: wire.InferRequest, outputs: Mappin
         raw_output_contents=[tensors.to_bytes(tensor) for _, tensor in wanted],
     )
     content: bytes = response.SerializeToString()
+    return content
+
+
+def streamed(response: bytes) -> bytes:
+    """Return the ModelStreamInferResponse with a ModelInferResponse as `encode` returns it, without reading that again.
+
+    A message in a message is its field's number and kind, its length, and its bytes (protobuf's encoding, "Submessages").
+    """
+    prefix, rest = bytearray(_INFER_RESPONSE), len(response)
+    while rest > 0x7F:  # a varint: seven bits in each byte, the lowest first; the top bit says that more follow
+        prefix.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    prefix.append(rest)
+    return bytes(prefix) + response
+
+
+def stream_error(request: str, error: RequestError) -> bytes:
+    """Return the ModelStreamInferResponse that says why the request of that id has no answer; Triton names the id so, too."""
+    content: bytes = ModelStreamInferResponse(
+        error_message=error.message, infer_response={"id": request}
+    ).SerializeToString()
     return content
 
 

@@ -24,10 +24,10 @@ _GONE = 499
 
 
 class Inference:
-    """Takes over a handle; `result` is awaited once, and releases it whatever happens to the one who waits.
+    """Takes over a handle, which it releases when it is over, whatever happens to the one who waits for its `result`.
 
-    A client that cancels ends the wait at once. The handle follows when the call is over: one that has not begun never
-    starts, one that runs cannot be stopped.
+    `begin` is called once. A client that cancels ends the wait at once. The handle follows when the call is over: one that
+    has not begun never starts, one that runs cannot be stopped.
     """
 
     __slots__ = ("_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started")
@@ -42,8 +42,8 @@ class Inference:
         self._gone = False
         self._ended: asyncio.Future[bytes | RequestError] = asyncio.get_running_loop().create_future()
 
-    async def result(self, message: Any, *, small: bool, within: float) -> bytes | RequestError:
-        """Return the response to a ModelInferRequest, or why there is none, within so many seconds.
+    def begin(self, message: Any, *, small: bool, within: float) -> None:
+        """Have a ModelInferRequest answered within so many seconds.
 
         `small`: the message may be answered on the event loop by a model that is quick.
         """
@@ -55,11 +55,18 @@ class Inference:
             plane.admission.submit(self._job(message), within=within, small=small)
         except RequestError as error:
             self._done(None, error)
+
+    async def result(self) -> bytes | RequestError:
+        """Return the response, or why there is none; who is cancelled while waiting has abandoned it."""
         try:
             return await self._ended
         except asyncio.CancelledError:
-            self._gone = True
+            self.abandon()
             raise
+
+    def abandon(self) -> None:
+        """Nobody waits for the result any more."""
+        self._gone = True
 
     def _job(self, message: Any) -> Job:
         # The model is held by the job alone, and dropped with it; a coroutine would hold it longer.

@@ -18,6 +18,7 @@ from luntra_serving.server.grpc.service import Service
 
 if TYPE_CHECKING:
     from luntra_serving.server.dataplane import DataPlane
+    from luntra_serving.server.grpc.streams import Streams
 
 _RENEWAL = 0.8
 """Age of a connection at its end, as a share of the termination delay; the library adds or takes up to a tenth of it."""
@@ -41,6 +42,7 @@ class GrpcListener:
             options.append(("grpc.max_connection_age_ms", max(1, int(_RENEWAL * termination_delay * 1000))))
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         self._server = grpc.aio.server(options=options)
+        self._streams: Streams | None = None
         shown = f"[{host}]" if ":" in host else host
         try:
             self.address = f"{shown}:{self._server.add_insecure_port(f'{shown}:{port}')}"
@@ -50,11 +52,15 @@ class GrpcListener:
 
     async def start(self, plane: DataPlane) -> None:
         """Answer requests from now on."""
-        self._server.add_generic_rpc_handlers((Service(plane).handler(),))
+        service = Service(plane)
+        self._streams = service.streams
+        self._server.add_generic_rpc_handlers((service.handler(),))
         await self._server.start()
 
     async def leave(self, limit: float) -> None:
-        """Refuse new connections and requests, and wait at most `limit` seconds for what is in flight."""
+        """Refuse new connections and requests, end streams, and wait at most `limit` seconds for what is in flight."""
+        if self._streams is not None:
+            self._streams.leave()
         await self._server.stop(limit)
 
 

@@ -1,8 +1,8 @@
 """The methods of GRPCInferenceService over a data plane.
 
 Each one that is about a version names it in its trailing metadata, `x-model-version` and, if the deployer gave one,
-`x-model-revision`; so do its errors. What only changes the server (loading, shared memory, log settings) is not here:
-a client is told UNIMPLEMENTED.
+`x-model-revision`; so do its errors. A stream's metadata names that of its last request. What only changes the server (loading,
+shared memory, log settings) is not here: a client is told UNIMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.dataplane import SMALL
 from luntra_serving.server.grpc import codec, descriptions, messages
 from luntra_serving.server.grpc.inference import Inference
+from luntra_serving.server.grpc.streams import Streams
 from luntra_serving.swap.states import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from luntra_serving.server.dataplane import DataPlane
+    from luntra_serving.server.grpc.streams import Asked
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.models import Served
     from luntra_serving.swap.version import Handle, Identity
@@ -46,6 +48,7 @@ class Service:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self.streams = Streams(self._begin)
 
     def handler(self) -> Any:
         """Return what a gRPC server calls."""
@@ -62,6 +65,7 @@ class Service:
         methods = {name: _describing(name, answer) for name, answer in answers.items()}
         methods["ModelInfer"] = self._infer
         handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.streams.serve)
         return grpc.method_handlers_generic_handler(messages.SERVICE, handlers)
 
     async def _infer(self, content: bytes, context: Any) -> bytes:
@@ -73,10 +77,28 @@ class Service:
             return _refuse(context, error)
         remaining = context.time_remaining()
         within = self._plane.deadline if remaining is None else min(remaining, _LONGEST)
-        metadata = context.invocation_metadata() if self._plane.traces else None
-        inference = Inference(self._plane, served, handle, dict(metadata or ()).get)
-        result = await inference.result(message, small=len(content) <= SMALL, within=within)
+        inference = self._inference(served, handle, context)
+        inference.begin(message, small=len(content) <= SMALL, within=within)
+        result = await inference.result()
         return _refuse(context, result) if isinstance(result, RequestError) else result
+
+    def _begin(self, content: bytes, context: Any) -> Asked:
+        """Begin an inference of a stream, whose own deadline is not that of its requests."""
+        request = ""
+        try:
+            message = codec.parse("ModelStreamInfer", content)
+            request = message.id
+            served = self._plane.models.find(message.model_name)
+            handle = self._hold(served, message.model_version, context)
+        except RequestError as error:
+            return request, error
+        inference = self._inference(served, handle, context)
+        inference.begin(message, small=len(content) <= SMALL, within=self._plane.deadline)
+        return request, inference
+
+    def _inference(self, served: Served, handle: Handle[ReadyModel], context: Any) -> Inference:
+        metadata = context.invocation_metadata() if self._plane.traces else None
+        return Inference(self._plane, served, handle, dict(metadata or ()).get)
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
