@@ -48,12 +48,19 @@ class Asked:
     """One request of a value, and what came of it."""
 
     def __init__(
-        self, admission: Admission, model: Any, value: float, *, within: float = 10, small: bool = True
+        self,
+        admission: Admission,
+        model: Any,
+        value: float,
+        *,
+        within: float = 10,
+        small: bool = True,
+        wanted: bool = True,
     ) -> None:
         self.outcomes: list[Any] = []
         self.spent: Spent | None = None
         self.ended = asyncio.Event()
-        self.wanted = True
+        self.wanted = wanted
         request = InferRequest(None, {"x": np.array([[value]])}, ())
         job = Job(
             model,

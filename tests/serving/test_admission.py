@@ -62,10 +62,49 @@ async def test_one_more_than_the_queue_holds_is_refused(model: Model) -> None:
     admission = Admission(workers=1, max_queue=1)
     model.go.clear()
     asked = [Asked(admission, model, value) for value in range(2)]
-    with pytest.raises(RequestError, match="1 requests are waiting already"):
+    with pytest.raises(RequestError, match="1 requests of this version are waiting already"):
         Asked(admission, model, 2)
     model.go.set()
     assert [await one.outcome() for one in asked] == [[[0.0]], [[1.0]]]
+
+
+async def test_version_that_hangs_takes_neither_threads_nor_places_from_another() -> None:
+    hanging, other = Model(), Model()
+    admission = Admission(workers=2, max_queue=3)
+    hanging.go.clear()
+    asked = [Asked(admission, hanging, value) for value in range(5)]
+    with pytest.raises(RequestError, match="of this version"):
+        Asked(admission, hanging, 5)
+    assert [await Asked(admission, other, value).outcome() for value in range(5)] == [[[float(n)]] for n in range(5)]
+    other.make_quick()
+    await Asked(admission, other, 6).outcome()
+    assert other.threads[-1] == threading.get_ident(), "another version's queue keeps a quick model off the event loop"
+    hanging.go.set()
+    assert [await one.outcome() for one in asked] == [[[float(value)]] for value in range(5)]
+    assert admission.waiting == 0
+
+
+async def test_request_that_hangs_leaves_the_other_threads_of_its_version(model: Model) -> None:
+    admission = Admission(workers=2, max_queue=9)
+    model.go.clear()
+    hanging = Asked(admission, model, 0)
+    await asyncio.to_thread(model.begun.wait, 10)
+    model.infer = dict  # type: ignore[assignment, method-assign] # those that come later return at once
+    for value in (1, 2, 3):
+        assert await Asked(admission, model, value).outcome() == [[float(value)]]
+    model.go.set()
+    assert await hanging.outcome() == [[0.0]]
+
+
+async def test_no_more_threads_than_allowed_run_one_version(model: Model) -> None:
+    admission = Admission(workers=2, max_queue=100)
+    model.go.clear()
+    asked = [Asked(admission, model, value) for value in range(20)]
+    await asyncio.to_thread(model.begun.wait, 10)
+    model.go.set()
+    for one in asked:
+        await one.outcome()
+    assert 1 <= len(set(model.threads)) <= 2
 
 
 async def test_deadline_answers_at_once_and_what_waited_never_runs(model: Model) -> None:

@@ -124,8 +124,8 @@ async def test_every_request_is_answered_once_however_they_arrive(seed: int) -> 
     asked = []
     for value in range(1500):
         within = chance.choice([10, 10, 10, 0.0015, 0.003])
-        asked.append(Asked(admission, chance.choice(models), value, within=within))
-        asked[-1].wanted = chance.random() < 0.95
+        wanted = chance.random() < 0.95
+        asked.append(Asked(admission, chance.choice(models), value, within=within, wanted=wanted))
         if chance.random() < 0.5:
             await asyncio.sleep(chance.choice([0, 0, 0, 0.0005, 0.001, 0.0015]))
     for value, one in enumerate(asked):

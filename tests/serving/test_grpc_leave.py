@@ -58,7 +58,7 @@ class TestOverload:
             start = time.perf_counter()
             refused = outcome(server, 1)
             assert time.perf_counter() - start < 0.5
-            assert refused.startswith("RESOURCE_EXHAUSTED: 1 requests are waiting already")
+            assert refused.startswith("RESOURCE_EXHAUSTED: 1 requests of this version are waiting already")
             assert [request.result() for request in admitted] == ["OK"] * 3
             assert outcome(server, 1) == "OK"
 

@@ -72,7 +72,7 @@ class TestOverload:
             refused = post(server.address, INFER, spin(1))
             assert time.perf_counter() - start < 0.5
             assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-            assert "1 requests are waiting already" in refused.error
+            assert "1 requests of this version are waiting already" in refused.error
             assert [request.result().status for request in admitted] == [200, 200, 200]
             assert post(server.address, INFER, spin(1)).status == 200
 

@@ -223,10 +223,10 @@ def test_h7_self_test_that_hangs_is_given_up_and_its_memory_comes_back_when_it_e
 
 def test_limit_of_a_stage_is_over_with_the_stage(bench: Bench) -> None:
     def load(steps: Steps) -> tuple[Model, Size]:
-        with steps(Stage.WARM_UP, limit=0.1):
+        with steps(Stage.WARM_UP, limit=0.5):
             pass
         with steps(Stage.SELF_TEST):
-            time.sleep(0.3)
+            time.sleep(0.8)
         return Model(1, bench.deaths), Size()
 
     assert bench.swapper.load(identity(1), load).result(10).identity == identity(1)
