@@ -24,6 +24,7 @@ from benchmarks.serving.targets import targets
 from benchmarks.serving.throughput import throughput
 from e2e.kind.errors import HarnessError
 from e2e.kind.progress import Progress
+from e2e.perf_analyzer import ensure_perf_analyzer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ def run(quick: bool, names: Sequence[str], progress: Progress) -> Results:
     """Measure everything. Raises HarnessError."""
     plan = QUICK if quick else WHOLE
     ensure_wrk(progress)
+    tool = ensure_perf_analyzer(progress)
     compared = servers(names, progress)
     with tempfile.TemporaryDirectory(prefix="luntra-bench-") as name:
         work = Path(name)
@@ -62,7 +64,7 @@ def run(quick: bool, names: Sequence[str], progress: Progress) -> Results:
             quick=quick,
         )
         began = progress.elapsed
-        closed = throughput(compared, models, plan, work, progress)
+        closed = throughput(compared, models, plan, work, tool, progress)
         swaps = swap_latencies(compared, models[-1], plan, work, progress)
         with progress.step("cost of the swapper"):
             cost = swap_cost(models[0], work)

@@ -29,7 +29,7 @@ ENCODINGS: tuple[Encoding, ...] = ("json", "binary")
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 _MARK = "RESULT "
-_SAMPLE = 8
+SAMPLE = 8
 """Answers that are compared with the right one, before a measurement and after it."""
 
 
@@ -114,7 +114,7 @@ def parse(output: str, processor_seconds: float) -> Measured:
 
 
 def _verify(server: Running, model: Model, asked: Question) -> None:
-    for _ in range(_SAMPLE):
+    for _ in range(SAMPLE):
         reply = ask(server.port, "POST", server.path, asked.body, asked.headers)
         if reply.status != 200 or model.version_of(answer(reply.body, reply.headers)) is None:
             raise HarnessError(f"{model.name} answered wrongly, {reply.status}: {reply.body[:300]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.serving.closed_loop import CONNECTIONS, ENCODINGS
+from benchmarks.serving.closed_loop import CONNECTIONS
 from benchmarks.serving.targets import Target, targets
 from benchmarks.serving.windows import AFTER_SECONDS, BEFORE_SECONDS
 
@@ -18,6 +18,7 @@ _MODELS = {
     "points": "a tiny model (3×2 matrix product, softmax)",
     "digits": "the digits CNN (two convolutions, 8×8 pixels)",
 }
+_ENCODINGS = {"json": "JSON", "binary": "Binary tensors", "grpc": "gRPC"}
 _BUSY = 0.5
 
 
@@ -75,10 +76,10 @@ def _introduction(results: Results) -> str:
 
 def _throughput(cells: Sequence[Throughput], titles: dict[str, str]) -> Iterator[str]:
     for model, described in _MODELS.items():
-        for encoding in ENCODINGS:
+        for encoding, heading in _ENCODINGS.items():
             chosen = [one for one in cells if one.model == model and one.encoding == encoding]
             if chosen:
-                yield f"### {encoding.upper() if encoding == 'json' else 'Binary tensors'}, {described}"
+                yield f"### {heading}, {described}"
                 yield _table(["server", *_heads("answers/s"), *_heads("µs")], _rows(chosen, titles))
     bad = sum(one.bad for one in cells)
     if cells:
@@ -167,12 +168,13 @@ _METHOD = """## How it is measured
   and softmax are inside the graph. Peers get the smallest model class that their documentation suggests, in
   `benchmarks/serving/inside`. Answers are compared with onnxruntime's own before and after each measurement.
 - **Ours** runs as in a pod, by document, with metrics, statistics, admission, deadlines (30 s) and logs on. Peers' access
-  logs are off (ours are off by default), and so are gRPC and Triton's metrics.
+  logs are off (ours are off by default), and so are Triton's metrics.
 - **Triton** is tritonserver 2.51 with its Python backend, as the nvidia-pytriton wheel has it: Triton's front end before a model
   in Python. Its native onnxruntime backend is not in the wheel, would be faster, and nothing is claimed about it.
 - **MLServer** runs with `parallel_workers` 0, in one process; its HTTP port has no binary tensors. **KServe** is its Python
   server with one worker.
-- **Throughput**: wrk, one thread, pinned to one core, the server and its children to another. Each server has a fresh process for
+- **Throughput**: wrk, one thread, pinned to one core, the server and its children to another; over gRPC perf_analyzer, NVIDIA's own
+  client in C++, pinned likewise. It may be the slower side there, so look at the processor's time too. Each server has a fresh process for
   each model and repeat, and the servers take turns within a repeat.
 - **Changes**: a client that sends at a constant rate over at most 64 connections, whatever the server does. A request waits for
   a free connection on its own time, so a stall is seen by all who would have come meanwhile (coordinated omission
@@ -187,7 +189,7 @@ _METHOD = """## How it is measured
 
 - One machine, two cores, one client process, loopback, a batch of one. Servers that would use more cores or batches gain
   nothing from them here.
-- HTTP only; gRPC is not compared. CPU only.
+- gRPC is compared with Triton alone. CPU only.
 - Models are small, so that the servers and not the models are compared: with a model that computes for 10 ms they would all
   look alike in throughput.
 - p99.9 of some thousand requests rests on a handful of them."""

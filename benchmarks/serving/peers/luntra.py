@@ -39,34 +39,35 @@ class Luntra:
             if reply.status != 200:
                 raise HarnessError(f"the document was refused with {reply.status}: {reply.body[:300]!r}")
 
-        return Running(launched.process, launched.port, f"/v2/models/{model.name}/infer", reload)
+        return Running(launched.process, launched.port, f"/v2/models/{model.name}/infer", reload, launched.grpc)
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A server process and its two ports."""
+    """A server process and its ports."""
 
     process: ServerProcess
     port: int
     management: int
+    grpc: int
 
 
 def launch(model: Model, work: Path, core: int) -> Launched:
     """Serve version v1, revision r1, generation 1, from the empty folder `work`. Raises HarnessError."""
-    port, management = free_port(), free_port()
+    port, management, grpc = free_port(), free_port(), free_port()
     document = work / "document.json"
     document.write_text(json.dumps(document_for(model, 1, "v1", "r1")))
     command = [
         str(Path(sys.executable).with_name("luntra-serve")),
         *("--document", str(document)),
         *("--cache-dir", str(work / "cache")),
-        *("--http-port", str(port), "--management-port", str(management)),
+        *("--http-port", str(port), "--management-port", str(management), "--grpc-port", str(grpc)),
         # The peers know no deadline and think with one core: so does ours here.
         *("--deadline", "30s", "--threads", "1", "--termination-delay", "0s", "--log-format", "json"),
     ]
     process = ServerProcess(command, core, work / "server.log")
     process.wait_ready(port, "/v2/health/ready")
-    return Launched(process, port, management)
+    return Launched(process, port, management, grpc)
 
 
 def document_for(model: Model, generation: int, version: str, revision: str) -> dict[str, Any]:

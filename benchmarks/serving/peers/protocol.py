@@ -19,12 +19,14 @@ class Running:
 
     `reload` brings another version (`v1`, `v2`) into service and returns when the server says that it has, or at once if
     its way of being told is declarative; it raises HarnessError if it is refused. None: a restart is the only way.
+    `grpc_port`: where it answers over gRPC, if that is compared.
     """
 
     process: ServerProcess
     port: int
     path: str
     reload: Callable[[str], None] | None
+    grpc_port: int | None = None
 
 
 class Server(Protocol):

@@ -1,6 +1,6 @@
 """Triton's Python backend: tritonserver and the backend as the nvidia-pytriton wheel brings them, and nothing else of Triton.
 
-What is measured is Triton's HTTP front end with a model in Python behind it; its native onnxruntime backend is not in the
+What is measured is Triton's HTTP and gRPC front ends with a model in Python behind it; its native onnxruntime backend is not in the
 wheel and would be faster.
 """
 
@@ -54,11 +54,12 @@ class Triton:
         shutil.copy(stubs / "triton_python_backend_stub", backends / "python")
         path = _repository(repository, model)
         place(model, "v1", path)
-        port = free_port()
+        port, grpc = free_port(), free_port()
         command = [
             *(str(wheel / "bin" / "tritonserver"), "--model-repository", str(repository)),
             *("--backend-directory", str(backends), "--model-control-mode=explicit", f"--load-model={model.name}"),
-            *("--http-address=127.0.0.1", f"--http-port={port}", "--allow-grpc=false", "--allow-metrics=false"),
+            *("--http-address=127.0.0.1", f"--http-port={port}", "--allow-metrics=false"),
+            *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
         ]
         # The stub is linked against libpython, which an interpreter from elsewhere than the distribution has to lend.
         libraries = [str(packages / "nvidia_pytriton.libs"), str(sysconfig.get_config_var("LIBDIR"))]
@@ -74,7 +75,7 @@ class Triton:
             place(model, version, path)
             load(model, port)
 
-        return Running(process, port, f"/v2/models/{model.name}/infer", reload)
+        return Running(process, port, f"/v2/models/{model.name}/infer", reload, grpc)
 
 
 def _repository(folder: Path, model: Model) -> Path:
