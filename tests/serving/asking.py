@@ -28,13 +28,16 @@ class Model:
         self.pace = Pace()
         self.sizes: list[int] = []
         self.threads: list[int] = []
+        self.inside = 0
         self.go = threading.Event()
         self.begun = threading.Event()
         self.go.set()
 
     def infer(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        self.inside += 1
         self.begun.set()
         assert self.go.wait(10)
+        self.inside -= 1
         self.sizes.append(len(inputs["x"]))
         self.threads.append(threading.get_ident())
         return {"x": inputs["x"]}

@@ -10,6 +10,7 @@ import pytest
 from luntra_serving.errors import RequestError
 from luntra_serving.server.admission import Admission
 from tests.serving.asking import Asked, Model
+from tests.serving.swap.conftest import eventually
 
 
 @pytest.fixture
@@ -82,6 +83,21 @@ async def test_version_that_hangs_takes_neither_threads_nor_places_from_another(
     hanging.go.set()
     assert [await one.outcome() for one in asked] == [[[float(value)]] for value in range(5)]
     assert admission.waiting == 0
+
+
+async def test_requests_that_cannot_be_joined_do_not_wait_for_each_other(model: Model) -> None:
+    model.joinable = False
+    together: list[int] = []
+    admission = Admission(workers=2, max_queue=9, max_batch=32, ran=together.append)
+    model.go.clear()
+    blocking = [Asked(admission, model, value) for value in (0, 1)]
+    waiting = [Asked(admission, model, value) for value in (2, 3)]
+    await asyncio.to_thread(eventually, lambda: model.inside == 2)
+    model.go.set()
+    for one in (*blocking, *waiting):
+        await one.outcome()
+    assert len(set(model.threads)) == 2
+    assert set(together) == {1}, "one thread took several, one after the other"
 
 
 async def test_request_that_hangs_leaves_the_other_threads_of_its_version(model: Model) -> None:

@@ -14,22 +14,17 @@ from typing import TYPE_CHECKING, Any
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.connection import Connection
 from luntra_serving.server.dataplane import DataPlane, Readiness
-from luntra_serving.server.desired import Desired
-from luntra_serving.server.footprint import Footprints
+from luntra_serving.server.desired import identity_of
 from luntra_serving.server.listener import Listener
-from luntra_serving.server.loading import TargetLoader, document_of
+from luntra_serving.server.loading import document_of
 from luntra_serving.server.models import Models
 from luntra_serving.server.settings import Settings
 from luntra_serving.server.shadow import Shadow
-from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.events import EventLog
-from luntra_serving.swap.reclaimer import Reclaimer
-from luntra_serving.swap.swapper import Swapper
 from luntra_serving.telemetry.metrics import ServingMetrics
 
 if TYPE_CHECKING:
     from luntra_serving.bundle.verify import Bundle
-    from luntra_serving.server.model import ReadyModel
 
 INPUTS = int(os.environ.get("LUNTRA_FUZZ_INPUTS", "10000"))
 STATUSES = {100, 200, 400, 404, 405, 408, 413, 429, 431, 500, 503, 504}
@@ -130,22 +125,13 @@ async def send(listener: Listener, chance: random.Random) -> list[int]:
 
 async def test_mutated_requests_never_break_the_server(points: Bundle) -> None:
     metrics = ServingMetrics()
-    swapper: Swapper[ReadyModel] = Swapper(
-        "points",
-        close=lambda model: model.loaded.close(),
-        reclaimer=Reclaimer(),
-        budget=Budget(Size(host=1 << 40)),
-        events=EventLog(),
-    )
-    settings, footprints = Settings(bundles=(points.folder,)), Footprints()
-    models = Models(
-        lambda document: (
-            Desired(document, swapper, lambda target: TargetLoader(settings, "points", target, 1, footprints)),
-            swapper,
-        )
-    )
-    load = models.add(document_of(points), needed=True).desired.start()
-    identity = load.result(30).identity
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    settings = Settings(bundles=(points.folder,), threads=1)
+    models = Models(settings, EventLog(), lambda: loop.call_soon_threadsafe(changed.set))
+    served = models.add(document_of(points), needed=True)
+    served.desired.step()
+    await asyncio.wait_for(changed.wait(), 30)
+    identity, swapper = identity_of(served.desired.document.stable), served.swapper
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: raised.append(context))
     plane = DataPlane(

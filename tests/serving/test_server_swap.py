@@ -263,6 +263,30 @@ def test_h5_storage_that_hangs_during_a_load_holds_up_no_request(
     assert "v2" not in [one["version"] for one in events if one["event"] == "Promoted"]
 
 
+def test_document_that_changes_before_the_first_version_is_ready_is_followed(
+    bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path
+) -> None:
+    with silence() as address:
+        path = document(bundles["v1"], uri=address)
+        with ServerProcess("--document", path, "--cache-dir", tmp_path / "cache", impatient=True) as server:
+            until(lambda: state_of(server, "v1").get("stage") == "fetch", "the first load to begin")
+            assert put(server, 5, target(bundles["v2"])).status == 200
+            assert serving(server.wait_ready()) == "v2"
+            server.terminate()
+            assert server.wait() == 0
+
+
+def test_document_that_changes_to_a_version_that_cannot_be_loaded_ends_a_process_that_never_answered(
+    bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path
+) -> None:
+    with silence() as address:
+        path = document(bundles["v1"], uri=address)
+        with ServerProcess("--document", path, "--cache-dir", tmp_path / "cache", impatient=True) as server:
+            until(lambda: state_of(server, "v1").get("stage") == "fetch", "the first load to begin")
+            put(server, 5, target(bundles["v2"]) | {"digest": "sha256:" + "0" * 64})
+            assert server.wait() == 3
+
+
 def test_h7_model_that_answers_nan_is_never_promoted(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
     put(server, 5, target(bundles["nan"]))
     until(lambda: state_of(server, "nan").get("state") == "Failed", "the failure")

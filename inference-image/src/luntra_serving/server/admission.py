@@ -53,7 +53,7 @@ class Admission:
         self._places = workers + max_queue
         self._max_queue, self._max_batch, self._ran = max_queue, max_batch, ran
         self._gathering = Gathering(batch_delay, max_batch, self._queue)
-        self._workers = Workers(each=workers, max_batch=max_batch, ran=ran, ended=self._hand_back)
+        self._workers = Workers(workers, ran, self._hand_back)
         self._lanes: dict[ReadyModel, Lane] = {}
         self._ended: deque[Job] = deque()
         self._woken = False
@@ -80,7 +80,7 @@ class Admission:
             self._together.append(job)
             return
         if lane is None:
-            lane = self._lanes[job.model] = Lane()
+            lane = self._lanes[job.model] = Lane(self._max_batch if job.model.joinable else 1)
         if lane.admitted >= self._places:
             raise RequestError(
                 429,

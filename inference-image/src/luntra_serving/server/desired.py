@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from luntra_serving.server.document import Candidate, Document, Target
     from luntra_serving.server.model import ReadyModel
-    from luntra_serving.swap.loading import Load, Loader
+    from luntra_serving.swap.loading import Loader
     from luntra_serving.swap.swapper import Swapper
 
 
@@ -30,7 +30,8 @@ class StaleDocumentError(Exception):
 class Desired:
     """The document that is followed.
 
-    `loader` makes the swapper's loader for a target, `pod` is this pod's name.
+    `loader` makes the swapper's loader for a target, `pod` is this pod's name. `changed` is called when a load has ended and
+    what follows from that is done; on any thread.
     """
 
     def __init__(
@@ -39,19 +40,13 @@ class Desired:
         swapper: Swapper[ReadyModel],
         loader: Callable[[Target], Loader[ReadyModel]],
         pod: str = "",
+        changed: Callable[[], object] = lambda: None,
     ) -> None:
         self.document = document
-        self._swapper, self._loader, self._pod = swapper, loader, pod
-        self._failed: set[Identity] = set()
+        self._swapper, self._loader, self._pod, self._changed = swapper, loader, pod, changed
+        self._failed: dict[Identity, LoadFailedError] = {}
         self._stopped = False
         self._lock = threading.RLock()
-
-    def start(self) -> Load[ReadyModel]:
-        """Begin with the stable version of the first document; the process ends if that cannot be loaded."""
-        target = self.document.stable
-        load = self._swapper.load(identity_of(target), self._loader(target))
-        load.outcome.add_done_callback(lambda outcome: self._ended(identity_of(target), outcome.exception()))
-        return load
 
     def follow(self, document: Document) -> bool:
         """Follow another document from now on; False if it is the one that is followed. Raises StaleDocumentError."""
@@ -77,17 +72,20 @@ class Desired:
                 return
             stable, candidate = self.document.stable, self._own_candidate()
             session = self.document.session.rule if self.document.session else None
-            wanted = [target for target in (stable, candidate) if target is not None]
-            self._let_go({identity_of(target) for target in wanted})
-            loaded = [target for target in wanted if self._loaded(target)]
-            if stable not in loaded:
-                return
-            if candidate is None or candidate not in loaded:
+            self._let_go({identity_of(target) for target in (stable, candidate) if target is not None})
+            if not self._loaded(stable):
+                return  # which comes before a candidate, for memory too
+            if candidate is None or not self._loaded(candidate):
                 self._swapper.promote(identity_of(stable), session=session)
                 return
             self._swapper.promote(identity_of(stable), session=session, alone=False)
             weight, shadow = candidate.weight, candidate.shadow
             self._swapper.split(identity_of(candidate), weight, session=session, shadow=shadow)
+
+    @property
+    def failure(self) -> LoadFailedError | None:
+        """Why the stable version of the document cannot be loaded."""
+        return self._failed.get(identity_of(self.document.stable))
 
     def stop(self) -> None:
         """Want nothing any more."""
@@ -124,8 +122,9 @@ class Desired:
     def _ended(self, identity: Identity, problem: BaseException | None) -> None:
         with self._lock:
             if isinstance(problem, LoadFailedError):
-                self._failed.add(identity)
+                self._failed[identity] = problem
             self.step()
+        self._changed()
 
 
 def identity_of(target: Target) -> Identity:

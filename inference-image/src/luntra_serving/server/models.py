@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luntra_serving.errors import RequestError
+from luntra_serving.server.cores import usable_cores
+from luntra_serving.server.desired import Desired
+from luntra_serving.server.footprint import Footprints, resident_memory
+from luntra_serving.server.loading import TargetLoader
+from luntra_serving.server.memory import usable_memory
+from luntra_serving.swap.budget import Budget, Size
+from luntra_serving.swap.reclaimer import Reclaimer
+from luntra_serving.swap.swapper import Swapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from luntra_serving.server.desired import Desired
-    from luntra_serving.server.document import Document
+    from luntra_serving.server.document import Document, Target
     from luntra_serving.server.model import ReadyModel
-    from luntra_serving.swap.swapper import Swapper
+    from luntra_serving.server.settings import Settings
+    from luntra_serving.swap.events import EventLog
+    from luntra_serving.swap.loading import LoadFailedError
 
 
 class NeededError(Exception):
@@ -49,10 +58,13 @@ class Served:
 
 
 class Models:
-    """Changed from the event loop alone. `make` returns the desired state and the swapper of a document's model."""
+    """Changed from the event loop alone. `changed` is called, on any thread, when a load has ended and what follows is done."""
 
-    def __init__(self, make: Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]) -> None:
-        self._make = make
+    def __init__(self, settings: Settings, events: EventLog, changed: Callable[[], object] = lambda: None) -> None:
+        self._settings, self._events, self._changed = settings, events, changed
+        self._cores = settings.threads or usable_cores()
+        self._reclaimer, self._footprints = Reclaimer(), Footprints()
+        self._budget = Budget(Size(host=usable_memory() - (resident_memory() or 0)))
         self._served: dict[str, Served] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -63,8 +75,21 @@ class Models:
 
     def add(self, document: Document, *, needed: bool) -> Served:
         """Take on the model of a document; nothing is loaded yet."""
-        desired, swapper = self._make(document)
-        served = self._served[document.model] = Served(desired, swapper, needed)
+        name = document.model
+        swapper: Swapper[ReadyModel] = Swapper(
+            name,
+            close=lambda model: model.loaded.close(),
+            reclaimer=self._reclaimer,
+            budget=self._budget,
+            events=self._events,
+            keep=self._settings.keep_previous,
+        )
+
+        def loader(target: Target) -> TargetLoader:
+            return TargetLoader(self._settings, name, target, self._cores, self._footprints)
+
+        desired = Desired(document, swapper, loader, pod=self._settings.pod, changed=self._changed)
+        served = self._served[name] = Served(desired, swapper, needed)
         return served
 
     def remove(self, name: str) -> None:
@@ -87,3 +112,22 @@ class Models:
     def ready(self) -> bool:
         """Whether every model that is needed answers."""
         return all(served.answers for served in self._served.values() if served.needed)
+
+    @property
+    def failure(self) -> LoadFailedError | None:
+        """Why a model that is needed will not answer as it is wanted now."""
+        failures = (served.desired.failure for served in self._served.values() if served.needed)
+        return next((failure for failure in failures if failure is not None), None)
+
+    def resident(self) -> dict[tuple[str, str], Size]:
+        """The bytes in memory of each (model, version)."""
+        return {
+            (served.name, identity.version): size
+            for served in self
+            for identity, size in served.swapper.sizes().items()
+        }
+
+    def sweep(self) -> None:
+        """End the sessions that have fallen silent; not on the event loop."""
+        for served in self:
+            served.swapper.sweep()

@@ -21,22 +21,14 @@ import uvicorn
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.cores import usable_cores
 from luntra_serving.server.dataplane import DataPlane, Readiness
-from luntra_serving.server.desired import Desired
-from luntra_serving.server.footprint import Footprints, resident_memory
 from luntra_serving.server.listener import Listener
-from luntra_serving.server.loading import TargetLoader
 from luntra_serving.server.management import Management
-from luntra_serving.server.memory import usable_memory
 from luntra_serving.server.models import Models
 from luntra_serving.server.remembered import forget, remember
 from luntra_serving.server.shadow import Shadow
 from luntra_serving.server.termination import write_termination
 from luntra_serving.server.tokens import Keys
-from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.events import EventLog
-from luntra_serving.swap.loading import LoadFailedError
-from luntra_serving.swap.reclaimer import Reclaimer
-from luntra_serving.swap.swapper import Swapper
 from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.transitions import report
@@ -45,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
     from pathlib import Path
 
-    from luntra_serving.server.document import Document, Target
+    from luntra_serving.server.document import Document
     from luntra_serving.server.grpc.listener import GrpcListener
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.settings import Settings
+    from luntra_serving.swap.loading import LoadFailedError
     from luntra_serving.telemetry.traces import Traces
 
 EXIT_PERMANENT = 3
@@ -122,15 +115,25 @@ async def run(
     `needed` are the names of the models without which the process is not ready, and not worth running. Whoever made `traces`
     closes them.
     """
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, hurry, changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        (hurry if stop.is_set() else stop).set()
+        changed.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
+        loop.add_signal_handler(number, told_to_stop)
 
     metrics, readiness = ServingMetrics(), Readiness()
     events = EventLog(listener=lambda event: report(event, metrics))
     writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
-    models = Models(_maker(settings, events))
+
+    def load_has_ended() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is over, and nobody waits for a load any more
+            loop.call_soon_threadsafe(changed.set)
+
+    models = Models(settings, events, load_has_ended)
     for document in documents:
         models.add(document, needed=document.model in needed)
     admission = Admission(
@@ -151,7 +154,7 @@ async def run(
         traces=traces,
     )
     inference = Listener(dataplane, settings.max_body)
-    metrics.watch(lambda: inference.connections, lambda: admission.waiting, lambda: _resident(models))
+    metrics.watch(lambda: inference.connections, lambda: admission.waiting, models.resident)
     chores = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_sweep(models))]
     await inference.start(listening.http)
     if listening.grpc is not None:
@@ -167,29 +170,30 @@ async def run(
         ).app()
     )
     managing = asyncio.create_task(management.serve([listening.management]))
-    failure = await _load_or_stop(models, stop)
+    failure = await _load_or_stop(models, changed, stop)
     if failure is None and not stop.is_set():
-        for served in models:
-            if served.needed:
-                with served.swapper.acquire() as model:
-                    on_ready(model)
-                del model
+        _greet(models, on_ready)
         await stop.wait()
     readiness.draining = inference.draining = True
     if failure is None:
         _log.info("leaving", extra={"accepting_for_seconds": settings.termination_delay})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hurry.wait(), settings.termination_delay)
-    leaving = [inference.leave(settings.drain_limit)]
-    if listening.grpc is not None:
-        leaving.append(listening.grpc.leave(settings.drain_limit))
-    await asyncio.gather(*leaving)
+    ports: list[Listener | GrpcListener] = [inference] if listening.grpc is None else [inference, listening.grpc]
+    await asyncio.gather(*(port.leave(settings.drain_limit) for port in ports))
     management.should_exit = True
     await managing
     for chore in chores:
         chore.cancel()
     await asyncio.to_thread(writer.shutdown)
     return _exit_code(failure)
+
+
+def _greet(models: Models, on_ready: Callable[[ReadyModel], None]) -> None:
+    for served in models:
+        if served.needed:
+            with served.swapper.acquire() as model:
+                on_ready(model)
 
 
 def _keep(cache: Path, models: Models, name: str) -> None:
@@ -200,44 +204,11 @@ def _keep(cache: Path, models: Models, name: str) -> None:
         forget(cache, name)
 
 
-def _maker(settings: Settings, events: EventLog) -> Callable[[Document], tuple[Desired, Swapper[ReadyModel]]]:
-    """Return what makes the parts of one model; what all models share is made here."""
-    cores, reclaimer, footprints = settings.threads or usable_cores(), Reclaimer(), Footprints()
-    budget = Budget(Size(host=usable_memory() - (resident_memory() or 0)))
-
-    def make(document: Document) -> tuple[Desired, Swapper[ReadyModel]]:
-        swapper: Swapper[ReadyModel] = Swapper(
-            document.model,
-            close=lambda model: model.loaded.close(),
-            reclaimer=reclaimer,
-            budget=budget,
-            events=events,
-            keep=settings.keep_previous,
-        )
-
-        def loader(target: Target) -> TargetLoader:
-            return TargetLoader(settings, document.model, target, cores, footprints)
-
-        return Desired(document, swapper, loader, pod=settings.pod), swapper
-
-    return make
-
-
 async def _sweep(models: Models) -> None:
     """End sessions that have fallen silent, until cancelled."""
     while True:
         await asyncio.sleep(_SWEEP)
-        for served in models:
-            if len(served.swapper.episodes):
-                await asyncio.to_thread(served.swapper.sweep)
-
-
-def _resident(models: Models) -> dict[tuple[str, str], dict[str, int]]:
-    return {
-        (served.name, identity.version): {"host": size.host, "device": size.device}
-        for served in models
-        for identity, size in served.swapper.sizes().items()
-    }
+        await asyncio.to_thread(models.sweep)
 
 
 def _server(application: Any) -> _Server:
@@ -256,22 +227,17 @@ def _server(application: Any) -> _Server:
     return _Server(config)
 
 
-async def _load_or_stop(models: Models, stop: asyncio.Event) -> LoadFailedError | None:
-    """Load the first version of each model; return the failure of one that is needed, or None.
+async def _load_or_stop(models: Models, changed: asyncio.Event, stop: asyncio.Event) -> LoadFailedError | None:
+    """Load the models; return why one that is needed cannot be loaded, or None.
 
-    Returns once all that are needed are ready, or the process is told to stop.
+    Returns once all that are needed are ready, or the process is told to stop. What is wanted may change meanwhile.
     """
-    loading = [asyncio.wrap_future(served.desired.start().outcome) for served in models if served.needed]
     for served in models:
-        if not served.needed:
-            served.desired.step()
-    together = asyncio.gather(*loading)
-    stopping = asyncio.ensure_future(stop.wait())
-    waiting: set[asyncio.Future[Any]] = {together, stopping}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    failure = together.exception() if together.done() else None
-    return failure if isinstance(failure, LoadFailedError) else None
+        served.desired.step()
+    while not (models.ready or models.failure or stop.is_set()):
+        changed.clear()
+        await changed.wait()
+    return None if models.ready else models.failure
 
 
 def _exit_code(failure: LoadFailedError | None) -> int:

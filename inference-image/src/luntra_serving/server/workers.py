@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """What waits and runs of one version; it does not refer to the model."""
+    """What waits and runs of one version, up to `batch` jobs together; it does not refer to the model."""
 
-    __slots__ = ("admitted", "jobs", "threads")
+    __slots__ = ("admitted", "batch", "jobs", "threads")
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
         self.admitted = 0
         """Jobs that are not over; the event loop's alone."""
         self.jobs: deque[Job] = deque()
@@ -30,15 +31,13 @@ class Lane:
 
 
 class Workers:
-    """At most `each` threads for one lane. `ended` is told of each batch that ran, on the thread that ran it.
+    """At most `each` threads for one lane.
 
-    Up to `max_batch` jobs that wait together run together; `ran` is told how many of them did.
+    `ran` is told how many jobs ran together, and `ended` is given them, on the thread that ran them.
     """
 
-    def __init__(
-        self, *, each: int, max_batch: int, ran: Callable[[int], None], ended: Callable[[list[Job]], None]
-    ) -> None:
-        self._each, self._max_batch, self._ran, self._ended = each, max_batch, ran, ended
+    def __init__(self, each: int, ran: Callable[[int], None], ended: Callable[[list[Job]], None]) -> None:
+        self._each, self._ran, self._ended = each, ran, ended
         self._lock = threading.Lock()  # over every lane's jobs and threads, and the two numbers below
         self._busy = self._threads = 0
         self._turns: queue.SimpleQueue[Lane] = queue.SimpleQueue()
@@ -61,14 +60,14 @@ class Workers:
         while True:
             lane = self._turns.get()
             while batch := self._next(lane):
-                self._ran(run(batch, self._max_batch))
+                self._ran(run(batch, lane.batch))
                 self._ended(batch)
             del lane
 
     def _next(self, lane: Lane) -> list[Job]:
         """The first jobs of a lane; if there are none, the thread leaves it in the same moment."""
         with self._lock:
-            batch = [lane.jobs.popleft() for _ in range(min(self._max_batch, len(lane.jobs)))]
+            batch = [lane.jobs.popleft() for _ in range(min(lane.batch, len(lane.jobs)))]
             if not batch:
                 lane.threads -= 1
                 self._busy -= 1

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from luntra_serving.swap.budget import Size
+
 _TICK = 0.1
 
 # The library adds a `_created` series to each one, which Prometheus stores as a gauge that nobody asked for.
@@ -104,12 +106,12 @@ class ServingMetrics:
         self,
         connections: Callable[[], int],
         waiting: Callable[[], int],
-        resident: Callable[[], Mapping[tuple[str, str], Mapping[str, int]]],
+        resident: Callable[[], Mapping[tuple[str, str], Size]],
     ) -> None:
         """Report what these say when somebody asks.
 
         Connections that are open on the inference port, requests that wait or run on threads, and the bytes of each
-        (model, version) in memory by kind (host, device).
+        (model, version) in memory.
         """
         self._connections.set_function(connections)
         self._waiting.set_function(waiting)
@@ -167,7 +169,7 @@ class _Requests(Collector):
 class _Resident(Collector):
     """Bytes of the versions in memory."""
 
-    def __init__(self, read: Callable[[], Mapping[tuple[str, str], Mapping[str, int]]]) -> None:
+    def __init__(self, read: Callable[[], Mapping[tuple[str, str], Size]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
@@ -175,7 +177,7 @@ class _Resident(Collector):
         family = GaugeMetricFamily(
             "luntra_model_resident_bytes", "Bytes of a version in memory.", labels=["model", "version", "memory"]
         )
-        for labels, sizes in self._read().items():
-            for memory, size in sizes.items():
-                family.add_metric([*labels, memory], size)
+        for labels, size in self._read().items():
+            family.add_metric([*labels, "host"], size.host)
+            family.add_metric([*labels, "device"], size.device)
         yield family
