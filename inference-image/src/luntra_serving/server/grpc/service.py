@@ -97,8 +97,7 @@ class Service:
         return request, inference
 
     def _inference(self, served: Served, handle: Handle[ReadyModel], context: Any) -> Inference:
-        metadata = context.invocation_metadata() if self._plane.traces else None
-        return Inference(self._plane, served, handle, dict(metadata or ()).get)
+        return Inference(self._plane, served, handle, _header_of(context))
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -152,7 +151,7 @@ class Service:
     def _hold(self, served: Served, version: str, context: Any) -> Handle[ReadyModel]:
         """Hold the version that a message is about, and name it in the answer. Raises RequestError."""
         try:
-            handle = self._plane.hold(served, version or None, dict(context.invocation_metadata() or ()).get)
+            handle = self._plane.hold(served, version or None, _header_of(context))
         except RequestError:
             context.set_trailing_metadata((("x-model-version", served.expected_version),))
             raise
@@ -172,6 +171,16 @@ def _describing(method: str, answer: Callable[[Any, Any], Any]) -> Callable[[byt
         return written
 
     return handle
+
+
+def _header_of(context: Any) -> Callable[[str], str | None]:
+    """Return what looks metadata up; few requests need any, and reading them costs more than asking twice."""
+
+    def header(name: str) -> str | None:
+        value: str | None = dict(context.invocation_metadata() or ()).get(name)
+        return value
+
+    return header
 
 
 def _refuse(context: Any, error: RequestError) -> bytes:
