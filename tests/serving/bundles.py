@@ -78,8 +78,11 @@ def points_bundle(folder: Path, *, samples: np.ndarray[Any, Any] | None = None, 
     return pack(folder, Draft.model_validate(points_draft(**changes)))
 
 
-def spinner_bundle(folder: Path) -> Bundle:
-    """Write and pack a model that multiplies matrices for `rounds` (INT64 [1]) rounds: slow exactly when asked to be."""
+def spinner_bundle(folder: Path, *, version: str = "v1", sample: int = 2) -> Bundle:
+    """Write and pack a model that multiplies matrices for `rounds` (INT64 [1]) rounds: slow exactly when asked to be.
+
+    Its self-test asks for `sample` rounds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     side = 160
     body = helper.make_graph(
@@ -115,10 +118,10 @@ def spinner_bundle(folder: Path) -> Bundle:
     )
     save(graph, folder / "model.onnx")
     one = np.ones(1, dtype=np.float32)
-    write_samples(folder / "samples.npz", {"rounds": np.array([2], dtype=np.int64)}, {"result": one})
+    write_samples(folder / "samples.npz", {"rounds": np.array([sample], dtype=np.int64)}, {"result": one})
     draft = {
         "name": "spinner",
-        "version": "v1",
+        "version": version,
         "backend": {"name": "onnx", "entry": "model.onnx"},
         "interface": {
             "inputs": [{"name": "rounds", "datatype": "INT64", "shape": [1]}],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.serving.bundles import points_bundle, target
+from tests.serving.bundles import points_bundle, spinner_bundle, target
 from tests.serving.processes import Reply, ServerProcess, ask, get, post, put, until
 
 if TYPE_CHECKING:
@@ -293,6 +293,22 @@ def test_h7_model_that_answers_nan_is_never_promoted(server: ServerProcess, bund
     assert state_of(server, "nan")["reason"] == "SelfTestFailed"
     assert "is nan, expected 0." in state_of(server, "nan")["message"]
     assert serving(server) == "v1"
+
+
+def test_h7_warm_up_that_hangs_is_given_up(spinner: Bundle, document: Callable[..., Path], tmp_path: Path) -> None:
+    hanging = spinner_bundle(tmp_path / "hanging", version="v2", sample=2**40)
+    command = ("--document", document(spinner), "--cache-dir", tmp_path / "cache", "--self-test-limit", "2s")
+    with ServerProcess(*command) as server:
+        server.wait_ready()
+        wanted = {"generation": 5, "model": "spinner", "stable": target(hanging)}
+        assert ask(server.management, "/v1/models/spinner", "PUT", json.dumps(wanted).encode()).status == 200
+        until(lambda: server.state("spinner")["versions"][-1]["state"] == "Failed", "the limit")
+        version = server.state("spinner")["versions"][-1]
+        assert (version["version"], version["reason"]) == ("v2", "TimedOut")
+        assert version["message"].startswith("warm-up still runs after its limit of 2 s")
+        question = {"inputs": [{"name": "rounds", "datatype": "INT64", "shape": [1], "data": [2]}]}
+        answer = post(server.address, "/v2/models/spinner/infer", question, {"x-request-deadline": "30s"})
+        assert (answer.status, answer.headers["x-model-version"]) == (200, "v1")
 
 
 def test_h8_failed_self_test_is_told_with_value_and_bound(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
