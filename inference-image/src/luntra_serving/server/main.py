@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--termination-delay", type=_duration, help="go on answering for so long after SIGTERM (default 5s, laptop 0)")
     add("--drain-limit", type=_duration, help="then wait at most so long for what is in flight (default 15s)")
     add("--deadline", type=_duration, help="answer within this, unless x-request-deadline says else (default 500ms)")
-    add("--max-queue", type=_count, help=f"requests that may wait (default {defaults.max_queue})")
+    add("--max-queue", type=_count, help=f"requests of a version that may wait (default {defaults.max_queue})")
     add("--max-body", type=_count, help=f"largest request body in bytes (default {defaults.max_body})")
     add("--threads", type=_count, help="cores for one inference (default 0: those that the container may use)")
     add(
