@@ -171,8 +171,7 @@ class TestTrouble:
     def test_collector_that_is_not_there_costs_no_request_and_few_lines(self, points: Bundle) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        queue = {**AT_ONCE, "OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-        environment = {**queue, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"}  # so that it fails again and again
+        environment = {**AT_ONCE, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"}  # so that it fails again and again
         with ServerProcess(points.folder, "--otlp", nobody, environment=environment) as server:
             server.wait_ready()
 
@@ -186,23 +185,23 @@ class TestTrouble:
             assert server.wait(10) == 0
         told = [entry["message"] for entry in server.logs if entry["logger"].startswith("opentelemetry")]
         assert any(words.startswith("Failed to export span") for words in told), told
-        assert any("Queue full" in words for words in told), told
-        assert len(told) == len({words.split()[0] for words in told}), "each of them once"
+        assert len(told) <= 4, told  # of four hundred failures
         assert "Traceback" not in "".join(server.lines)
 
     def test_collector_that_hangs_holds_up_neither_requests_nor_the_end(self, points: Bundle) -> None:
+        environment = {**AT_ONCE, "OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
         with (
             Collector(hangs=True) as collector,
-            ServerProcess(points.folder, "--otlp", collector.address, environment=AT_ONCE) as server,
+            ServerProcess(points.folder, "--otlp", collector.address, environment=environment) as server,
         ):
             server.wait_ready()
             assert post(server.address, INFER, question()).status == 200
             until(lambda: collector.asked, "the span to be on its way")
-            start = time.monotonic()
             assert {post(server.address, INFER, question()).status for _ in range(100)} == {200}
             server.terminate()
             assert server.wait(10) == 0
-            assert time.monotonic() - start < 8
+        full = [entry for entry in server.logs if "Queue full" in entry["message"]]
+        assert len(full) == 1, "what is dropped is told, and told once"
         assert server.logs[-1]["message"] == "the last spans were not sent"
 
     def test_spans_that_still_wait_at_the_end_are_sent(self, points: Bundle, collector: Collector) -> None:
