@@ -166,7 +166,7 @@ def test_h17_episode_stays_with_its_version_until_it_says_that_it_ends(
 
 
 def test_silent_session_ends_by_itself(server: ServerProcess, bundles: dict[str, Bundle]) -> None:
-    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), session={"header": "x-session", "ttl": "100ms"})
+    put(server, 5, target(bundles["v1"], revision="3f2a9c1d0b"), session={"header": "x-session", "ttl": "2s"})
     post(server.address, INFER, QUESTION, {"x-session": "a"})
     assert server.state("points")["sessions"] == 1
     until(lambda: server.state("points")["sessions"] == 0, "the session to end")
