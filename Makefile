@@ -29,7 +29,7 @@ demo: setup ## Watch a real model roll from v1 to v2 on a real cluster, and bad 
 test: lint unit integration e2e ## Prove everything: lint, unit, integration and end-to-end tests
 
 unit: setup ## Unit tests and tests of the real server process; no cluster
-	@$(PYTEST) tests --ignore=tests/integration --ignore=tests/charts
+	@$(PYTEST) --numprocesses 2 --dist loadfile tests --ignore=tests/integration --ignore=tests/charts
 
 integration: setup binaries ## The chart, and the operator against a real API server (helm, etcd, kube-apiserver as processes)
 	@$(PYTEST) tests/charts tests/integration

@@ -267,8 +267,8 @@ def test_document_that_changes_before_the_first_version_is_ready_is_followed(
     bundles: dict[str, Bundle], document: Callable[..., Path], tmp_path: Path
 ) -> None:
     with silence() as address:
-        path = document(bundles["v1"], uri=address)
-        with ServerProcess("--document", path, "--cache-dir", tmp_path / "cache", impatient=True) as server:
+        command = ("--document", document(bundles["v1"], uri=address), "--cache-dir", tmp_path / "cache")
+        with ServerProcess(*command, "--termination-delay", "0s", impatient=True) as server:
             until(lambda: state_of(server, "v1").get("stage") == "fetch", "the first load to begin")
             assert put(server, 5, target(bundles["v2"])).status == 200
             assert serving(server.wait_ready()) == "v2"

@@ -51,7 +51,7 @@ def infer(server: ServerProcess, model: str) -> tuple[int, str | None]:
 def command(bundles: dict[str, Bundle], tmp_path: Path) -> list[str | Path]:
     """A server that was started for `gas` alone, as a pod is."""
     (tmp_path / "gas.json").write_text(json.dumps(document(bundles["gasv1"])))
-    return ["--document", tmp_path / "gas.json", "--cache-dir", tmp_path / "cache"]
+    return ["--document", tmp_path / "gas.json", "--cache-dir", tmp_path / "cache", "--termination-delay", "0s"]
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ def test_load_that_is_not_wanted_any_more_enters_no_further_stage(bench: Bench) 
 def test_superseded_load_that_is_wanted_again_goes_on(bench: Bench) -> None:
     go = threading.Event()
     first = bench.swapper.load(identity(1), bench.loader(1, before=lambda _: go.wait(10)))
+    eventually(lambda: bench.swapper.statuses()[identity(1)].stage is Stage.LOAD)
     bench.swapper.supersede(identity(1))
     assert bench.swapper.load(identity(1), bench.loader(1)) is first
     go.set()
