@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import threading
 import time
 from collections import Counter
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.serving.bundles import points_bundle, target
+from tests.serving.clients import Clients
 from tests.serving.processes import ServerProcess, get, put, until
 
 if TYPE_CHECKING:
@@ -32,32 +32,21 @@ GROWTH = 16 << 20
 BODY = json.dumps({"inputs": [{"name": "points", "datatype": "FP32", "shape": [1, 3], "data": [0.0, 1.0, 2.0]}]})
 
 
-class Load:
+class Load(Clients):
     """Clients that ask at a steady rate on connections that stay open."""
 
     def __init__(self, address: str) -> None:
         self.statuses: Counter[int] = Counter()
         self.versions: Counter[str] = Counter()
-        self.problems: list[str] = []
-        self._address, self._stop = address, threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self._address = address
+        super().__init__(CLIENTS)
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
+    def ask(self, number: int) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=30)
         due = time.monotonic()
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             due += CLIENTS / RATE
-            self._stop.wait(max(0.0, due - time.monotonic()))
+            self.stop.wait(max(0.0, due - time.monotonic()))
             try:
                 connection.request("POST", "/v2/models/points/infer", BODY)
                 response = connection.getresponse()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from tests.serving.bundles import POINTS, expected, points_bundle, target
+from tests.serving.clients import Clients
 from tests.serving.processes import ServerProcess, post, put, until
 
 if TYPE_CHECKING:
@@ -35,32 +35,21 @@ def infer(client: triton.InferenceServerClient, headers: dict[str, str] | None =
     return client.infer("points", [points], client_timeout=30, headers=headers)
 
 
-class Load:
+class Load(Clients):
     """Clients that ask all the time; which versions answered whom, in order, and what went wrong."""
 
     def __init__(self, address: str) -> None:
-        self.problems: list[str] = []
         self.versions: list[list[str]] = [[] for _ in range(CLIENTS)]
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(address, seen)) for seen in self.versions]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._address = address
+        super().__init__(CLIENTS)
 
     def answered_by(self, version: str) -> bool:
         """Whether every client has had its latest answer from that version."""
         return all(seen and seen[-1] == version for seen in self.versions)
 
-    def _work(self, address: str, seen: list[str]) -> None:
-        with triton.InferenceServerClient(address) as client:
-            while not self._stop.is_set():
+    def ask(self, number: int) -> None:
+        with triton.InferenceServerClient(self._address) as client:
+            while not self.stop.is_set():
                 try:
                     result = infer(client)
                 except triton.InferenceServerException as error:
@@ -68,7 +57,7 @@ class Load:
                     continue
                 if not np.allclose(result.as_numpy("probabilities"), expected(POINTS), rtol=1e-5):
                     self.problems.append("other numbers")
-                seen.append(result.get_response().model_version)
+                self.versions[number].append(result.get_response().model_version)
 
 
 def test_model_is_replaced_and_taken_back_without_a_lost_request(document: Callable[..., Path], tmp_path: Path) -> None:

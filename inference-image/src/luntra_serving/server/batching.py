@@ -83,5 +83,5 @@ def _infer_joined(infer: Callable[[Mapping[str, Array]], Tensors], requests: Seq
 def _infer_one(infer: Callable[[Mapping[str, Array]], Tensors], request: Tensors) -> Tensors | Exception:
     try:
         return infer(request)
-    except Exception as error:  # noqa: BLE001 - it goes to the one who asked
+    except Exception as error:  # noqa: BLE001 - whatever a model's library raises, the one who asked is told
         return error

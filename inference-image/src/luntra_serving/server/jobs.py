@@ -46,6 +46,9 @@ class Job:
         "within",
     )
 
+    request: InferRequest
+    """Set by `begin`, if it says that there is something to infer."""
+
     def __init__(
         self,
         model: ReadyModel,
@@ -58,7 +61,6 @@ class Job:
         self.within = self.asked = self.limit = 0.0
         """Seconds that it was given; and by time.monotonic, since when it waits, and when it may begin at the latest."""
         self.timer: asyncio.TimerHandle | None = None
-        self.request: InferRequest | None = None
         self.result: Any = None
         self.error: Exception | None = None
         self.spent: Spent | None = None
@@ -70,7 +72,7 @@ class Job:
             return False
         try:
             self.request = self._decode()
-        except Exception as error:  # noqa: BLE001 - it goes to the one who asked
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a request, the one who asked is told
             self.error = error
         return self.error is None
 
@@ -79,10 +81,9 @@ class Job:
         if isinstance(outputs, Exception):
             self.error = outputs
             return
-        assert self.request is not None, "what is inferred was decoded"  # noqa: S101
         try:
             self.result = self._encode(self.request, outputs)
-        except Exception as error:  # noqa: BLE001 - it goes to the one who asked
+        except Exception as error:  # noqa: BLE001 - whatever cannot be written, the one who asked is told
             self.error = error
 
     @property
@@ -108,7 +109,7 @@ def run(jobs: Sequence[Job], max_rows: int) -> int:
     ready = [job for job in jobs if job.begin()]
     if ready:
         model = ready[0].model
-        inputs = [job.request.inputs for job in ready if job.request is not None]
+        inputs = [job.request.inputs for job in ready]
         decoded = encoded = time.monotonic()
         for outcomes in infer_all(model.infer, inputs, max_rows if model.joinable else 1):
             inferred = time.monotonic()

@@ -44,8 +44,8 @@ class Listener:
 
     async def leave(self, limit: float) -> None:
         """Refuse new connections, end those without a request, and wait at most `limit` seconds for the others."""
-        assert self._server is not None, "it has been started"  # noqa: S101
-        assert self._clock is not None  # noqa: S101
+        if self._server is None or self._clock is None:
+            raise RuntimeError("a listener is started before it leaves")
         self.draining = True
         self._server.close()
         for connection in list(self._connections):

@@ -59,7 +59,7 @@ class Management:
             Route("/v1/events", self.list_events, methods=["GET"]),
             Route("/metrics", self.exposition, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={404: _nothing, RequestError: _refused})
+        return Starlette(routes=routes, exception_handlers={404: _nothing})
 
     async def list_models(self, _request: Request) -> Response:
         """GET the state of every model."""
@@ -68,8 +68,23 @@ class Management:
     async def model(self, request: Request) -> Response:
         """GET the state; PUT a document to follow, of a new model too; DELETE a model that was added so."""
         name = request.path_params["name"]
-        if request.method == "GET":
-            return JSONResponse(self.state(self.models.find(name)))
+        try:
+            if request.method == "GET":
+                return JSONResponse(self.state(self.models.find(name)))
+            return await self._change(request, name)
+        except RequestError as error:
+            return _error(error.status, error.message)
+
+    async def stats(self, request: Request) -> Response:
+        """GET what the requests of each version came to since it was first loaded, and the copies that it got as a candidate."""
+        name = request.path_params["name"]
+        clients, copies = (
+            {version: stats.to_json() for (model, version), stats in counted.items() if model == name}
+            for counted in (self.metrics.stats, self.metrics.shadow_stats)
+        )
+        return JSONResponse({"name": name, "versions": clients, "shadow": copies})
+
+    async def _change(self, request: Request, name: str) -> Response:
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -80,15 +95,6 @@ class Management:
         except NotAllowedError as error:
             return _error(403, str(error))
         return self._follow(name, body) if request.method == "PUT" else self._remove(name)
-
-    async def stats(self, request: Request) -> Response:
-        """GET what the requests of each version came to since it was first loaded, and the copies that it got as a candidate."""
-        name = request.path_params["name"]
-        clients, copies = (
-            {version: stats.to_json() for (model, version), stats in counted.items() if model == name}
-            for counted in (self.metrics.stats, self.metrics.shadow_stats)
-        )
-        return JSONResponse({"name": name, "versions": clients, "shadow": copies})
 
     def _follow(self, name: str, body: bytes) -> Response:
         try:
@@ -185,11 +191,6 @@ def _identity(identity: Identity) -> dict[str, str | None]:
 async def _nothing(request: Request, _missing: Exception) -> Response:
     paths = "/v1/models, /v1/models/{name} and its /stats, /v1/events and /metrics"
     return _error(404, f"there is nothing at {request.url.path!r}; this port has {paths}")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError), "it is registered for that"  # noqa: S101 - Starlette's type says less
-    return _error(error.status, error.message)
 
 
 def _error(status: int, problem: str) -> JSONResponse:

@@ -40,16 +40,16 @@ class VersionState(_Answer):
     stage: Stage | None = Field(description="The stage of its load that is under way.")
     reason: str | None = Field(description="Why it failed, or why its load takes longer, in one word.")
     message: str | None
-    inFlight: int  # noqa: N815 - the wire's spelling
-    residentBytes: ResidentBytes | None = Field(description="Null unless it is in memory.")  # noqa: N815 - the wire's spelling
-    loadSeconds: dict[str, float]  # noqa: N815 - the wire's spelling
+    inFlight: int
+    residentBytes: ResidentBytes | None = Field(description="Null unless it is in memory.")
+    loadSeconds: dict[str, float]
 
 
 class ModelState(_Answer):
     """The model as this process serves it."""
 
     name: str
-    observedGeneration: int = Field(description="Generation of the document that is followed.")  # noqa: N815
+    observedGeneration: int = Field(description="Generation of the document that is followed.")
     ready: bool
     draining: bool
     stable: str | None = Field(description="Version that answers.")
@@ -83,7 +83,7 @@ class Latency(_Answer):
     """A histogram."""
 
     count: int
-    sumSeconds: float  # noqa: N815 - the wire's spelling
+    sumSeconds: float
     buckets: list[tuple[float | None, int]] = Field(
         description="Upper bound in seconds (null: none) and requests up to it."
     )
@@ -93,9 +93,9 @@ class VersionStatistics(_Answer):
     """Requests of one version; nothing goes down while it is in memory, but requests in flight."""
 
     requests: int
-    inFlight: int  # noqa: N815 - the wire's spelling
+    inFlight: int
     codes: dict[str, int]
-    queueSeconds: float = Field(description="What the requests with a result waited before they ran, in sum.")  # noqa: N815
+    queueSeconds: float = Field(description="What the requests with a result waited before they ran, in sum.")
     executions: int = Field(description="Runs of the model that gave these results; what ran together shares one.")
     latency: Latency
 
