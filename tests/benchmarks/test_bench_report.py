@@ -67,6 +67,14 @@ def test_a_busy_machine_decides_nothing_about_stalls(noise: dict[str, Windows]) 
     assert "undecided" not in render(results(), "x.svg")
 
 
+@pytest.mark.parametrize(("p99", "met"), [(0.0025, None), (0.0027, False)])
+def test_stall_far_above_the_noise_is_missed_on_a_busy_machine_too(p99: float, met: bool | None) -> None:
+    busy = Windows(QUIET, replace(QUIET, p99=0.0013))
+    run = results(swaps=(swaps("luntra", p99, control=busy),))
+    [target] = [one for one in targets(run) if one.what.startswith("p99 during a change")]
+    assert target.met is met
+
+
 def test_the_best_peer_counts_and_not_the_last() -> None:
     peers = (*cells("mlserver", 9000.0, 9000.0), *cells("kserve", 500.0, 500.0))
     found = targets(results(throughput=(*cells("luntra", 12000.0, 15000.0), *peers)))
