@@ -124,7 +124,19 @@ class TestManifest:
 
     @pytest.mark.parametrize(
         "text",
-        ["a: &x [1]\nb: *x\n", "name: a\nname: b\n", "- 1", "a: [", "\tx", "1: 2", "!!python/object:os.system {}", ""],
+        [
+            *(
+                "a: &x [1]\nb: *x\n",
+                "name: a\nname: b\n",
+                "- 1",
+                "a: [",
+                "\tx",
+                "1: 2",
+                "!!python/object:os.system {}",
+                "",
+            ),
+            "[" * 500_000,
+        ],
     )
     def test_yaml_that_readers_disagree_about_is_refused(self, text: str) -> None:
         assert refusal(parse_manifest, text.encode()).reason is Reason.INVALID_BUNDLE

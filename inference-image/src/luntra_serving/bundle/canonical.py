@@ -16,6 +16,7 @@ from luntra_serving.bundle.manifest import Draft, Manifest
 from luntra_serving.errors import PermanentLoadError, Reason
 
 MAX_MANIFEST_BYTES = 1 << 20
+_MAX_DEPTH = 32
 
 ManifestKind = TypeVar("ManifestKind", bound=Draft)
 
@@ -25,11 +26,8 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-class _StrictLoader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", None)
-        return super().compose_node(parent, index)
+class _StrictLoader(yaml.CSafeLoader):
+    """On libyaml: a manifest is read while others are answered, and PyYAML's own parser would keep them waiting longer."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -70,8 +68,9 @@ def _parse(content: bytes, kind: type[ManifestKind], drop: str | None = None) ->
     if len(content) > MAX_MANIFEST_BYTES:
         raise _invalid(f"is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
+        _refuse_tangles(content)
         document = yaml.load(content, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise _invalid(f"is not readable YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise _invalid("is not a mapping of fields")
@@ -79,6 +78,17 @@ def _parse(content: bytes, kind: type[ManifestKind], drop: str | None = None) ->
         return kind.model_validate({key: value for key, value in document.items() if key != drop})
     except ValidationError as error:
         raise _invalid("; ".join(describe_problems(error))) from error
+
+
+def _refuse_tangles(content: bytes) -> None:
+    """Raise YAMLError for aliases, and for nesting so deep that libyaml's composer would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases are not allowed {event.start_mark}")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep {event.start_mark}")
 
 
 def describe_problems(error: ValidationError) -> list[str]:
