@@ -34,10 +34,10 @@ unit: setup ## Unit tests and tests of the real server process; no cluster
 integration: setup binaries ## The chart, and the operator against a real API server (helm, etcd, kube-apiserver as processes)
 	@$(PYTEST) tests/charts tests/integration
 
-e2e: setup ## The scenarios and the demo on a real kind cluster
+e2e: setup binaries cluster-up images ## The scenarios and the demo on a real kind cluster
 	@$(PYTEST) e2e/scenarios
 
-soak: setup ## What takes longer than `make test` may: swaps, storms, fuzzing and rollouts in full length, the torch image
+soak: setup binaries cluster-up images ## What takes longer than `make test` may: swaps, storms, fuzzing and rollouts in full length, the torch image
 	@LUNTRA_STORM_ROUNDS=16384 LUNTRA_FUZZ_INPUTS=200000 LUNTRA_SWAPS=500 $(PYTEST) -s \
 		tests/serving/swap/test_storm.py tests/serving/test_fuzz.py tests/serving/test_endurance.py
 	@$(PYTEST) e2e/soak
