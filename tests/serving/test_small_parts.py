@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import sys
@@ -192,3 +193,17 @@ class TestRetries:
         assert self.problem is None
         assert (status.state, status.identity.digest) == (State.READY, points.digest)
         assert set(status.stages) == {"fetch", "load", "warm-up", "self-test"}
+
+    def test_library_that_comes_with_a_load_is_left_out_of_garbage_collections_once(
+        self, points: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gc.unfreeze()
+        monkeypatch.delitem(sys.modules, "luntra_serving.backends.onnx")
+        try:
+            self.load(points, tmp_path, points.folder.as_uri(), [])
+            frozen = gc.get_freeze_count()
+            self.load(points, tmp_path, points.folder.as_uri(), [])
+            assert frozen > 0
+            assert gc.get_freeze_count() <= frozen
+        finally:
+            gc.unfreeze()
