@@ -192,4 +192,7 @@ _METHOD = """## How it is measured
 - gRPC is compared with Triton alone. CPU only.
 - Models are small, so that the servers and not the models are compared: with a model that computes for 10 ms they would all
   look alike in throughput.
-- p99.9 of some thousand requests rests on a handful of them."""
+- p99.9 of some thousand requests rests on a handful of them.
+- The server has one core, and a version that loads computes on it too, a few milliseconds beside requests. A window of 0.2 s has
+  some 40 requests at 200/s, so that the one or two that meet a load are the p99 of all. What a second core would change
+  is not measured: the client has it."""
