@@ -135,7 +135,7 @@ class TestCancellation:
 
 
 class TestLeaving:
-    def test_connection_is_renewed_within_the_termination_delay(self, spinner: Bundle) -> None:
+    def test_h19_connection_is_renewed_within_the_termination_delay(self, spinner: Bundle) -> None:
         states: list[grpc.ChannelConnectivity] = []
         with (
             ServerProcess(spinner.folder, "--termination-delay", "1s", *ALONE) as server,
@@ -147,7 +147,7 @@ class TestLeaving:
             until(lambda: states[-1] is grpc.ChannelConnectivity.IDLE, "the client to be asked to connect anew")
             assert time.monotonic() - start < 1.0
 
-    def test_sigterm_turns_readiness_off_and_requests_are_answered_for_the_delay(self, spinner: Bundle) -> None:
+    def test_h19_sigterm_turns_readiness_off_and_requests_are_answered_for_the_delay(self, spinner: Bundle) -> None:
         with (
             ServerProcess(spinner.folder, "--termination-delay", "1s", *ALONE) as server,
             triton.InferenceServerClient(server.wait_ready().grpc) as client,
@@ -159,7 +159,7 @@ class TestLeaving:
             assert outcome(server, 1) == "OK"
             assert server.wait(10) == 0
 
-    def test_what_is_in_flight_at_the_end_of_the_delay_is_finished(
+    def test_h19_what_is_in_flight_at_the_end_of_the_delay_is_finished(
         self, spinner: Bundle, pool: ThreadPoolExecutor
     ) -> None:
         with ServerProcess(spinner.folder, "--termination-delay", "0", *ALONE) as server:
@@ -171,7 +171,9 @@ class TestLeaving:
             assert running.result() == "OK"
             assert server.wait() == 0
 
-    def test_what_takes_longer_than_the_drain_limit_is_told_so(self, spinner: Bundle, pool: ThreadPoolExecutor) -> None:
+    def test_h19_what_takes_longer_than_the_drain_limit_is_told_so(
+        self, spinner: Bundle, pool: ThreadPoolExecutor
+    ) -> None:
         limits = ("--termination-delay", "0", "--drain-limit", "500ms")
         with ServerProcess(spinner.folder, *limits, *ALONE) as server:
             [running] = busy(server.wait_ready(), pool, FOR_EVER, 1)
@@ -179,7 +181,7 @@ class TestLeaving:
             assert server.wait(10) == 0
             assert running.result().startswith(("CANCELLED", "UNAVAILABLE"))
 
-    def test_under_load_no_request_is_lost_by_clients_that_heed_readiness(
+    def test_h19_under_load_no_request_is_lost_by_clients_that_heed_readiness(
         self, spinner: Bundle, document: Callable[..., Path], tmp_path: Path
     ) -> None:
         arguments = ("--document", document(spinner), "--cache-dir", tmp_path, "--termination-delay", "2s")

@@ -98,7 +98,7 @@ class TestOverload:
 
 
 class TestLeaving:
-    def test_sigterm_turns_readiness_off_answers_for_the_delay_then_refuses_and_exits_0(
+    def test_h19_sigterm_turns_readiness_off_answers_for_the_delay_then_refuses_and_exits_0(
         self, spinner: Bundle, document: Document, tmp_path: Path
     ) -> None:
         arguments = ("--document", document(spinner), "--cache-dir", tmp_path, "--termination-delay", "1s")
@@ -122,7 +122,7 @@ class TestLeaving:
             assert server.wait() == 0
             assert 1.0 <= time.monotonic() - start < 5.0
 
-    def test_what_is_in_flight_at_the_end_of_the_delay_is_finished(
+    def test_h19_what_is_in_flight_at_the_end_of_the_delay_is_finished(
         self, spinner: Bundle, pool: ThreadPoolExecutor
     ) -> None:
         with ServerProcess(spinner.folder, "--termination-delay", "0") as server:
@@ -136,7 +136,7 @@ class TestLeaving:
             assert running.result().status == 200
             assert server.wait() == 0
 
-    def test_under_load_no_request_that_was_sent_before_the_port_closed_is_lost(
+    def test_h19_under_load_no_request_that_was_sent_before_the_port_closed_is_lost(
         self, spinner: Bundle, document: Document, tmp_path: Path
     ) -> None:
         arguments = ("--document", document(spinner), "--cache-dir", tmp_path, "--termination-delay", "1s")
@@ -165,7 +165,7 @@ class TestLeaving:
             assert set(statuses) == {200}
             assert server.wait() == 0
 
-    def test_a_client_that_never_finishes_its_request_does_not_keep_the_process(self, spinner: Bundle) -> None:
+    def test_h19_a_client_that_never_finishes_its_request_does_not_keep_the_process(self, spinner: Bundle) -> None:
         with ServerProcess(spinner.folder, "--drain-limit", "1s") as server:
             server.wait_ready()
             host, port = server.address.split(":")
@@ -175,7 +175,7 @@ class TestLeaving:
                 server.terminate()
                 assert server.wait(10) == 0
 
-    def test_a_second_signal_ends_the_delay(self, spinner: Bundle) -> None:
+    def test_h19_a_second_signal_ends_the_delay(self, spinner: Bundle) -> None:
         with ServerProcess(spinner.folder, "--termination-delay", "1m") as server:
             server.wait_ready()
             server.terminate()
@@ -183,7 +183,7 @@ class TestLeaving:
             server.terminate()
             assert server.wait(10) == 0
 
-    def test_a_signal_during_the_load_ends_the_process_with_0(
+    def test_h19_a_signal_during_the_load_ends_the_process_with_0(
         self, spinner: Bundle, document: Document, tmp_path: Path
     ) -> None:
         path = document(spinner, uri=(tmp_path / "nothing-here").as_uri())
