@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from e2e.kind.control_plane import ApiServer
+from luntra_operator.cli.change import change
+from luntra_operator.cli.objects import ClusterObjects
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
@@ -70,6 +72,10 @@ class Cluster:
 
     async def apply(self, version: str = "v1", **rollout: Any) -> Object:
         return await self.kube.apply(kinds.MODEL_DEPLOYMENT, model_deployment(self.namespace, version, **rollout))
+
+    async def luntra(self, verb: str) -> str:
+        """What a person types: `luntra VERB digits`."""
+        return await change(verb, self.namespace, NAME, None, ClusterObjects(self.kube))
 
     async def status(self) -> Object:
         found = await self.kube.get(kinds.MODEL_DEPLOYMENT, self.namespace, NAME)
@@ -282,6 +288,38 @@ async def test_r10_newer_version_replaces_the_running_candidate(cluster: Cluster
         await cluster.until_phase("Stable", "v3")
         await cluster.until_gone("digits-w1", "digits-w2")
     assert not any(weights.get("digits-w2") and weights.get("digits-w3") for weights in cluster.gateway.weights)
+
+
+async def test_r12_approved_version_is_promoted_and_an_aborted_one_refused(cluster: Cluster) -> None:
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        await cluster.apply("v2", approval="BeforePromotion")
+        await cluster.until_phase("AwaitingApproval")
+        assert cluster.gateway.weights[-1] == {"digits-w1": 40, "digits-w2": 60}
+        await cluster.luntra("approve")
+        await cluster.until_phase("Stable", "v2")
+        await cluster.apply("v3", approval="BeforeTraffic")
+        await cluster.until_phase("AwaitingApproval")
+        await cluster.luntra("abort")
+        await cluster.until_phase("RolledBack", "v2")
+    status = await cluster.status()
+    assert status["rejectedReason"] == "Aborted"
+    assert not any("digits-w3" in weights for weights in cluster.gateway.weights)
+
+
+async def test_rollback_rolls_out_what_was_stable_before(cluster: Cluster) -> None:
+    async with cluster.operator():
+        first = (await cluster.apply("v1"))["spec"]["model"]
+        await cluster.until_phase("Stable", "v1")
+        revision = (await cluster.status())["stable"]["revision"]
+        await cluster.apply("v2")
+        await cluster.until_phase("Stable", "v2")
+        await cluster.luntra("rollback")
+        await cluster.until_phase("Stable", "v1")
+    found = await cluster.kube.get(kinds.MODEL_DEPLOYMENT, cluster.namespace, NAME) or {}
+    assert found["spec"]["model"] == first
+    assert found["status"]["stable"]["revision"] == revision
 
 
 async def test_r14_operator_with_another_default_image_changes_no_pod(cluster: Cluster) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,41 +15,17 @@ from luntra_operator.cli.main import main
 from luntra_operator.cli.objects import AccessError, ClusterObjects
 from luntra_operator.cli.status import MissingError, Query, watch
 from luntra_operator.kube.errors import KindMissingError, KubeError, RefusedError, UnavailableError
+from tests.operator.cli.in_memory import InMemory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
-
-
-class InMemory:
-    """The port `Objects` over a list; `trouble` is raised once per entry that is not None, look by look."""
-
-    def __init__(self, *documents: dict[str, Any]) -> None:
-        self.documents = list(documents)
-        self.trouble: list[Exception | None] = []
-        self.asked: list[tuple[str | None, str | None]] = []
-
-    async def get(self, namespace: str, name: str) -> dict[str, Any] | None:
-        self._maybe_fail()
-        return next((one for one in await self.list(namespace) if one["metadata"]["name"] == name), None)
-
-    async def list(self, namespace: str | None) -> list[dict[str, Any]]:
-        return [one for one in self.documents if namespace in (None, one["metadata"]["namespace"])]
-
-    def _maybe_fail(self) -> None:
-        if self.trouble and (error := self.trouble.pop(0)) is not None:
-            raise error
 
 
 def run(objects: InMemory, *arguments: str) -> tuple[int, str]:
     console = Console(width=120, file=io.StringIO())
 
-    @asynccontextmanager
-    async def opening(context: str | None, kubeconfig: str | None) -> AsyncIterator[InMemory]:
-        objects.asked.append((context, kubeconfig))
-        yield objects
-
-    code = main(["status", *arguments], opening, console)
+    code = main(["status", *arguments], objects.opening, console)
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
 
@@ -142,7 +117,7 @@ def test_an_unreachable_cluster_is_an_error_that_says_what_to_try(
     [
         (KindMissingError("404"), "install Luntra first"),
         (UnavailableError("no answer"), "Is the cluster up"),
-        (RefusedError("forbidden"), "Ask for the right"),
+        (RefusedError("forbidden"), "ask for get, list and update"),
         (KubeError("something else"), "something else"),
     ],
 )

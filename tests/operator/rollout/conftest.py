@@ -13,7 +13,7 @@ from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
 from luntra_operator.api.validation import parse_spec
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Plan
-from luntra_operator.rollout.observed import CheckRun, Observed, Pod, Problem, Route, Workload
+from luntra_operator.rollout.observed import CheckRun, Intents, Observed, Pod, Problem, Route, Workload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
 from luntra_operator.workloads.naming import ordinal
@@ -53,7 +53,7 @@ class World:
     route_api: bool = True
     service: str | None = None
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
-    retry: str | None = None
+    intents: Intents = field(default_factory=Intents)
     broken: dict[str, Problem] = field(default_factory=dict)
     verdicts: dict[str, CheckRun] = field(default_factory=dict)
     answering: bool = True
@@ -77,7 +77,7 @@ class World:
             service=self.service,
             checks=self.checks,
             answers=self._answers(),
-            retry=self.retry,
+            intents=self.intents,
             highest_ordinal=max(map(ordinal, self.workloads), default=0),
         )
 

@@ -38,11 +38,16 @@ PLANS: dict[str, list[dict[str, object]]] = {
 
 @cache
 def declared(
-    version: str, plan_name: str = "default", checks: str = "", replicas: int = 2, split: bool = True
+    version: str,
+    plan_name: str = "default",
+    checks: str = "",
+    replicas: int = 2,
+    split: bool = True,
+    approval: str = "Never",
 ) -> ModelDeploymentSpec:
     """A spec; `checks` is any of e (evaluation) and b (benchmark); without `split` there is only a Service."""
     wanted = {name: CHECKS[name] for name in CHECKS if name[0] in checks}
-    full = spec(version, steps=PLANS[plan_name] if split else [], checks=wanted)
+    full = spec(version, steps=PLANS[plan_name] if split else [], checks=wanted, approval=approval)
     return full.model_copy(update={"replicas": replicas} | ({} if split else {"traffic": None}))
 
 
@@ -107,7 +112,8 @@ class HostileWorld(World):
         )
         missing = any(name not in self.workloads for name in under_test)
         verdict = any(run.verdict in ("Fail", "Error", "NoData") for run in self.checks.values())
-        if unready or missing or verdict or not self.following or not self.route_api:
+        aborted = self.intents.abort not in (None, status.handled.abort)
+        if aborted or unready or missing or verdict or not self.following or not self.route_api:
             self.faulty.add(status.attempt)
 
     def _remember(self, after: ModelDeploymentStatus) -> None:
@@ -193,6 +199,8 @@ class HostileWorld(World):
         held = next((seconds(step.hold) for step in self.spec.steps if step.weight == before and step.hold), 0.0)
         if before:
             assert (self.now - self.since[workload]).total_seconds() >= held, f"{before} % was not held for {held} s"
+        if before and weight == 100 and self.spec.approval == "BeforePromotion":
+            assert after.handled.approve, f"{workload} gets all traffic without approval"
         self.reached[workload], self.since[workload] = weight, self.now
 
     # The pods.

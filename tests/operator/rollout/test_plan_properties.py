@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.vocabulary import Reason
-from luntra_operator.rollout.observed import CheckRun, Problem
+from luntra_operator.rollout.observed import CheckRun, Intents, Problem
 from tests.operator.rollout.hostile import CHECKS, PLANS, HostileWorld, declared
 
 VERSIONS = ("v1", "v2", "v3", "v4")
@@ -31,7 +31,7 @@ class AnyCluster(RuleBasedStateMachine):
         self.arguments: dict[str, Any] = {"version": "v1"}
 
     @initialize(
-        start=st.sampled_from(["nothing", "Stable", "Shifting", "Soaking"]),
+        start=st.sampled_from(["nothing", "Stable", "Shifting", "AwaitingApproval", "Soaking"]),
         checks=st.sampled_from(["", "eb"]),
         split=st.sampled_from([True, True, False]),
     )
@@ -41,7 +41,7 @@ class AnyCluster(RuleBasedStateMachine):
             return
         self.world.until("Stable")
         if start != "Stable":
-            self._declare(version="v2")
+            self._declare(version="v2", approval="BeforePromotion" if start == "AwaitingApproval" else "Never")
             self.world.until(start)
 
     def _declare(self, **changes: Any) -> None:
@@ -49,7 +49,7 @@ class AnyCluster(RuleBasedStateMachine):
         self.arguments |= changes
         self.world.spec = declared(**self.arguments)
         if revision_hash(before) != revision_hash(self.world.spec):
-            self.world.retry = None
+            self.world.intents = Intents()
 
     @rule(version=st.sampled_from(VERSIONS))
     def new_version(self, version: str) -> None:
@@ -70,7 +70,21 @@ class AnyCluster(RuleBasedStateMachine):
     @precondition(lambda self: self.world.status.rejected_revision)
     @rule(token=st.integers(0, 3))
     def retry_asked(self, token: int) -> None:
-        self.world.retry = f"{self.world.spec.model.version}/{token}"
+        self.world.intents = Intents(retry=f"{self.world.spec.model.version}/{token}")
+
+    @rule(approval=st.sampled_from(["Never", "BeforeTraffic", "BeforePromotion"]))
+    def approval_edited(self, approval: str) -> None:
+        self._declare(approval=approval)
+
+    @precondition(lambda self: self.world.status.candidate)
+    @rule(token=st.integers(0, 3))
+    def approved(self, token: int) -> None:
+        self.world.intents = Intents(approve=f"{self.world.spec.model.version}/{token}")
+
+    @precondition(lambda self: self.world.status.candidate or self.world.status.previous)
+    @rule(version=st.sampled_from(VERSIONS))
+    def aborted(self, version: str) -> None:
+        self.world.intents = Intents(abort=version)
 
     @precondition(lambda self: self.world.workloads)
     @rule(data=st.data(), count=st.integers(1, 3))
@@ -137,7 +151,7 @@ class AnyCluster(RuleBasedStateMachine):
         """The world is well again: the engine comes to rest, with all traffic where its status says."""
         world = self.world
         world.heal()
-        self._declare(replicas=max(1, self.world.spec.replicas), plan_name="default")
+        self._declare(replicas=max(1, self.world.spec.replicas), plan_name="default", approval="Never")
         for _ in range(60):
             world.run(20, turns=1000)
             world.pods_get_ready()

@@ -10,7 +10,7 @@ from luntra_operator.api.status import ModelDeploymentStatus, Withdrawal
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.conditions import refused
-from luntra_operator.rollout.observed import CheckRun, Problem
+from luntra_operator.rollout.observed import CheckRun, Intents, Problem
 from tests.operator.rollout.conftest import World, spec
 
 V1, V2, V3 = "digits-w1", "digits-w2", "digits-w3"
@@ -112,7 +112,7 @@ def test_retry_annotation_tries_a_refused_version_once_more(world: World) -> Non
     world.spec = spec("v2")
     world.until("RolledBack")
     attempt = world.status.attempt
-    world.retry = "v2/again"
+    world.intents = Intents(retry="v2/again")
     world.run()
     assert (world.status.phase, world.status.attempt) == ("RolledBack", attempt + 1)
     world.run(seconds=600)

@@ -195,6 +195,7 @@ class Deadlines(ApiModel):
 
     ready: Duration | None = Field(default=None, description="Until all pods of the candidate are ready. Default 10m.")
     step: Duration | None = Field(default=None, description="Until the gateway follows a weight. Default 5m.")
+    approval: Duration | None = Field(default=None, description="Until somebody approves. Default 24h.")
 
 
 class Rollout(ApiModel):
@@ -215,6 +216,10 @@ class Rollout(ApiModel):
         default=None, max_length=20, description="Traffic steps. Default: straight to 100."
     )
     checks: Checks | None = Field(default=None, description="What a candidate must pass before its first user request.")
+    approval: Literal["Never", "BeforeTraffic", "BeforePromotion"] | None = Field(
+        default=None,
+        description="When a new version waits for somebody's approval (luntra.io/approve). Default Never.",
+    )
     soak: Duration | None = Field(
         default=None, description="How long the old version stays warm after promotion. Default 5m."
     )
@@ -297,6 +302,16 @@ class ModelDeploymentSpec(ApiModel):
     def step_deadline(self) -> float:
         """Seconds for the gateway to follow a weight."""
         return seconds((self._deadlines and self._deadlines.step) or "5m")
+
+    @property
+    def approval(self) -> str:
+        """When a person has to approve a new version."""
+        return (self.rollout.approval if self.rollout else None) or "Never"
+
+    @property
+    def approval_deadline(self) -> float:
+        """Seconds for somebody to approve."""
+        return seconds((self._deadlines and self._deadlines.approval) or "24h")
 
     @property
     def _deadlines(self) -> Deadlines | None:

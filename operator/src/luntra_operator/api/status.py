@@ -95,6 +95,14 @@ class Withdrawal(StatusModel):
     rejected: bool = Field(description="true: the revision is refused; false: it was only withdrawn.")
 
 
+class HandledIntents(StatusModel):
+    """The values of the annotations luntra.io/approve, abort and retry that were last acted on."""
+
+    approve: str | None = Field(default=None, description="Of luntra.io/approve.")
+    abort: str | None = Field(default=None, description="Of luntra.io/abort.")
+    retry: str | None = Field(default=None, description="Of luntra.io/retry.")
+
+
 class ModelDeploymentStatus(StatusModel):
     """Observed state and the engine's memory."""
 
@@ -119,8 +127,8 @@ class ModelDeploymentStatus(StatusModel):
     )
     rejected_reason: str | None = Field(default=None, description="Why it was refused, in one word.")
     rejected_message: str | None = Field(default=None, description="Why it was refused, in a sentence.")
-    handled_retry: str | None = Field(
-        default=None, description="The luntra.io/retry annotation that was last acted on."
+    handled: HandledIntents = Field(
+        default_factory=HandledIntents, description="Annotations that were last acted on; each value counts once."
     )
     history: list[HistoryEntry] = Field(default_factory=list, description="The last ten rollouts, newest first.")
     conditions: list[ConditionStatus] = Field(

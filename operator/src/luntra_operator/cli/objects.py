@@ -8,12 +8,16 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from luntra_operator.api.vocabulary import LABEL_DEPLOYMENT
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import KindMissingError, KubeError, RefusedError, UnavailableError
+from luntra_operator.kube.errors import ConflictError, KindMissingError, KubeError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+_FIELD_MANAGER = "luntra-cli"
+"""What a person has changed is not the operator's."""
 
 ModelDeployment = dict[str, Any]
 """An object as the API server gives it."""
@@ -23,6 +27,10 @@ class AccessError(Exception):
     """The cluster cannot be asked; the text says why and what to do."""
 
 
+class ChangedMeanwhileError(Exception):
+    """Somebody else has written the object since it was read."""
+
+
 class Objects(Protocol):
     """The ModelDeployments of one cluster. All methods raise AccessError."""
 
@@ -30,8 +38,16 @@ class Objects(Protocol):
         """Give one object, or None where it does not exist."""
         ...
 
+    async def revisions(self, namespace: str, name: str) -> list[ModelDeployment]:
+        """Give the ControllerRevisions of one object."""
+        ...
+
     async def list(self, namespace: str | None) -> list[ModelDeployment]:
         """Give all objects of a namespace, or of all namespaces."""
+        ...
+
+    async def replace(self, document: ModelDeployment) -> None:
+        """Write an object as it was read and changed. Raises ChangedMeanwhileError too."""
         ...
 
 
@@ -46,9 +62,20 @@ class ClusterObjects:
         with _explained():
             return await self._kube.get(kinds.MODEL_DEPLOYMENT, namespace, name)
 
+    async def revisions(self, namespace: str, name: str) -> list[ModelDeployment]:
+        with _explained():
+            return await self._kube.list(kinds.CONTROLLER_REVISION, namespace, f"{LABEL_DEPLOYMENT}={name}")
+
     async def list(self, namespace: str | None) -> list[ModelDeployment]:
         with _explained():
             return await self._kube.list(kinds.MODEL_DEPLOYMENT, namespace)
+
+    async def replace(self, document: ModelDeployment) -> None:
+        try:
+            with _explained():
+                await self._kube.replace(kinds.MODEL_DEPLOYMENT, document)
+        except ConflictError as error:
+            raise ChangedMeanwhileError(str(error)) from error
 
 
 @asynccontextmanager
@@ -59,7 +86,7 @@ async def connect(context: str | None, kubeconfig: str | None) -> AsyncIterator[
         AccessError: there is no usable configuration.
     """
     with _explained():
-        async with Kube.connect(context=context, kubeconfig=kubeconfig) as kube:
+        async with Kube.connect(context, kubeconfig, field_manager=_FIELD_MANAGER) as kube:
             yield ClusterObjects(kube)
 
 
@@ -67,6 +94,8 @@ async def connect(context: str | None, kubeconfig: str | None) -> AsyncIterator[
 def _explained() -> Iterator[None]:
     try:
         yield
+    except ConflictError:
+        raise
     except KindMissingError as error:
         raise AccessError(
             "the cluster does not know ModelDeployments: install Luntra first (helm install luntra charts/luntra "
@@ -78,6 +107,9 @@ def _explained() -> Iterator[None]:
             "and --kubeconfig"
         ) from error
     except RefusedError as error:
-        raise AccessError(f"{error}\nAsk for the right to get and list modeldeployments.luntra.io") from error
+        raise AccessError(
+            f"{error}\nIf it is a right that you lack: ask for get, list and update of modeldeployments.luntra.io, and for "
+            "list of controllerrevisions.apps (rollback)"
+        ) from error
     except KubeError as error:
         raise AccessError(str(error)) from error

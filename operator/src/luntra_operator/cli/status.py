@@ -106,12 +106,22 @@ def draw(query: Query, found: list[ModelDeployment], now: datetime) -> Renderabl
 async def _look(query: Query, objects: Objects) -> list[ModelDeployment]:
     if query.name is None or query.namespace is None:
         return await objects.list(query.namespace)
-    found = await objects.get(query.namespace, query.name)
+    return [await find(query.namespace, query.name, objects)]
+
+
+async def find(namespace: str, name: str, objects: Objects) -> ModelDeployment:
+    """Give one object.
+
+    Raises:
+        MissingError: it does not exist.
+        AccessError: the cluster cannot be asked.
+    """
+    found = await objects.get(namespace, name)
     if found is not None:
-        return [found]
-    others = ", ".join(sorted(one["metadata"]["name"] for one in await objects.list(query.namespace)))
+        return found
+    others = ", ".join(sorted(one["metadata"]["name"] for one in await objects.list(namespace)))
     there = f"there are: {others}" if others else "there are none; give another namespace with -n, or -A for all"
-    raise MissingError(f"no ModelDeployment {query.name!r} in namespace {query.namespace!r}; {there}")
+    raise MissingError(f"no ModelDeployment {name!r} in namespace {namespace!r}; {there}")
 
 
 def _as_json(query: Query, found: list[ModelDeployment], indent: int | None) -> str:

@@ -2,16 +2,24 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
-from luntra_operator.api.vocabulary import ANNOTATION_RETRY, LABEL_DEPLOYMENT, LABEL_REVISION, LABEL_WORKLOAD
+from luntra_operator.api.vocabulary import (
+    ANNOTATION_ABORT,
+    ANNOTATION_APPROVE,
+    ANNOTATION_RETRY,
+    LABEL_DEPLOYMENT,
+    LABEL_REVISION,
+    LABEL_WORKLOAD,
+)
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KindMissingError
-from luntra_operator.rollout.observed import Observed, Route
+from luntra_operator.rollout.observed import Intents, Observed, Route
 from luntra_operator.traffic import httproute
 from luntra_operator.workloads.naming import check_name, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
@@ -116,9 +124,13 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         service_owned=main is None or owned_by(owner, main),
         checks=readers.check_runs(children.jobs, children.pods, jobs),
         refusal=refusal(spec),
-        retry=owner["metadata"].get("annotations", {}).get(ANNOTATION_RETRY),
+        intents=_intents(owner["metadata"].get("annotations", {})),
         highest_ordinal=max(map(ordinal, names), default=0),
     )
+
+
+def _intents(annotations: Mapping[str, str]) -> Intents:
+    return Intents(*(annotations.get(name) for name in (ANNOTATION_APPROVE, ANNOTATION_ABORT, ANNOTATION_RETRY)))
 
 
 def _route(owner: Object, route: Object | None) -> Route | None:

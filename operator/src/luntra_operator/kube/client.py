@@ -30,13 +30,15 @@ _MERGE_PATCH = "application/merge-patch+json"
 class Kube:
     """Access to one API server, as one identity. Use `Kube.connect()`."""
 
-    def __init__(self, client: ApiClient) -> None:
-        """Wrap a configured API client; the caller closes it."""
-        self._client = client
+    def __init__(self, client: ApiClient, field_manager: str = FIELD_MANAGER) -> None:
+        """Wrap a configured API client; the caller closes it. What is written is the `field_manager`'s."""
+        self._client, self._manager = client, field_manager
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, context: str | None = None, kubeconfig: str | None = None) -> AsyncIterator[Self]:
+    async def connect(
+        cls, context: str | None = None, kubeconfig: str | None = None, field_manager: str = FIELD_MANAGER
+    ) -> AsyncIterator[Self]:
         """Connect as a pod does when run in one, else by kubeconfig (argument, $KUBECONFIG or the default place).
 
         Raises:
@@ -53,7 +55,7 @@ class Kube:
                 f"no usable kubeconfig: {error}; set KUBECONFIG or pass --kubeconfig and --context"
             ) from error
         async with ApiClient(configuration=settings) as client:
-            yield cls(client)
+            yield cls(client, field_manager)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any] | None:
         """The object, or None if it does not exist.
@@ -85,7 +87,7 @@ class Kube:
             ConflictError: it exists.
             KubeError: the request failed.
         """
-        return await self._request("POST", kind.path(_namespace(body)), {"fieldManager": FIELD_MANAGER}, body=body)
+        return await self._request("POST", kind.path(_namespace(body)), {"fieldManager": self._manager}, body=body)
 
     async def apply(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply the whole object under our field manager.
@@ -93,7 +95,7 @@ class Kube:
         Raises:
             KubeError: the request failed.
         """
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": self._manager, "force": "true"}
         return await self._request("PATCH", kind.path(_namespace(body), body["metadata"]["name"]), query, body, _APPLY)
 
     async def patch(
@@ -106,7 +108,7 @@ class Kube:
             KubeError: the request failed.
         """
         return await self._request(
-            "PATCH", kind.path(namespace, name), {"fieldManager": FIELD_MANAGER}, list(operations), _JSON_PATCH
+            "PATCH", kind.path(namespace, name), {"fieldManager": self._manager}, list(operations), _JSON_PATCH
         )
 
     async def merge(self, kind: Kind, namespace: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +118,7 @@ class Kube:
             KubeError: the request failed.
         """
         return await self._request(
-            "PATCH", kind.path(namespace, name), {"fieldManager": FIELD_MANAGER}, change, _MERGE_PATCH
+            "PATCH", kind.path(namespace, name), {"fieldManager": self._manager}, change, _MERGE_PATCH
         )
 
     async def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +129,7 @@ class Kube:
             KubeError: the request failed.
         """
         path = kind.path(_namespace(body), body["metadata"]["name"])
-        return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+        return await self._request("PUT", path, {"fieldManager": self._manager}, body)
 
     async def replace_status(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
         """Replace an object's status, with the same precondition as `replace`.
@@ -137,7 +139,7 @@ class Kube:
             KubeError: the request failed.
         """
         path = kind.path(_namespace(body), body["metadata"]["name"], "status")
-        return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+        return await self._request("PUT", path, {"fieldManager": self._manager}, body)
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """Delete an object and, in the background, what it owns; no error if it is gone already.

@@ -76,6 +76,15 @@ class CheckRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Intents:
+    """Values of the annotations by which a person asks for something; None where there is none."""
+
+    approve: str | None = None
+    abort: str | None = None
+    retry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One snapshot of everything that belongs to a ModelDeployment.
 
@@ -97,7 +106,7 @@ class Observed:
     service_owned: bool = True
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)
     answers: Mapping[str, int] | None = None
-    retry: str | None = None
+    intents: Intents = field(default_factory=Intents)
     refusal: str | None = None
     highest_ordinal: int = 0
 

@@ -16,10 +16,11 @@ from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Phase, Reason
 from .actions import Event, Plan, WriteRoute
 from .conditions import conditions
 from .converge import converge
+from .intents import asked, handled
 from .observed import Problem
 from .prepare import await_ready, check
 from .settle import follow, target_weights
-from .shift import shift, soak
+from .shift import await_approval, shift, soak
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
 from .withdraw import roll_back, supersede, withdraw
@@ -77,10 +78,15 @@ def _roll_out(turn: Turn) -> Decision:
         return withdraw(
             turn, Reason.SCALED_TO_ZERO, "spec.replicas is 0; it is tried again from the start", rejected=False
         )
+    abort = asked(turn, "abort", turn.candidate)
+    if abort and turn.status.stable:
+        return withdraw(turn, Reason.ABORTED, f"luntra.io/abort: {abort}", **handled(turn, "abort", abort))
     if turn.status.phase is Phase.CHECKING:
         return check(turn)
     if turn.status.phase is Phase.SHIFTING:
         return shift(turn)
+    if turn.status.phase is Phase.AWAITING_APPROVAL:
+        return await_approval(turn)
     return await_ready(turn)
 
 

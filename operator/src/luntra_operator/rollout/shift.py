@@ -7,9 +7,11 @@ from luntra_operator.api.spec import Step
 from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase, Reason
 
+from . import approval
 from .actions import Event
 from .evidence import death, obstacle
 from .history import recorded
+from .intents import asked, handled
 from .observed import Problem
 from .settle import introducing, taken_back
 from .start import begin, return_to_previous
@@ -31,6 +33,12 @@ def hold(steps: list[Step], weight: int) -> float:
 
 
 def first_step(turn: Turn, **changes: Any) -> Decision:
+    """Begin with the traffic, once somebody has approved it where that is wanted."""
+    weight = next_weight(turn.spec.steps, 0) if turn.spec.gateway else 100
+    return approval.ask(turn, **changes) if approval.due(turn, weight) else introduce(turn, **changes)
+
+
+def introduce(turn: Turn, **changes: Any) -> Decision:
     """Enter Shifting by introducing the candidate to the gateway; without a stable version or a gateway, at 100."""
     if turn.spec.gateway is not None and not turn.seen.route_api:
         message = "the cluster has no HTTPRoute kind; install the Gateway API CRDs (gateway-api.sigs.k8s.io), then this continues by itself"
@@ -64,7 +72,7 @@ def shift(turn: Turn) -> Decision:
     if dead and status.stable:
         return _dead(turn, dead)
     if turn.spec.gateway is None and traffic.desired < 100:
-        return _step(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
+        return _next(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
     if step is None and not turn.stable_serves:
         return _step(turn, next_weight(turn.spec.steps, 0))  # nobody would lose an answer
     if traffic.observed != traffic.desired:
@@ -83,7 +91,30 @@ def shift(turn: Turn) -> Decision:
     missing = obstacle(turn.candidate_workload, turn.spec.replicas)
     if missing:
         return Decision(status, waiting=missing, wake=5)
-    return promote(turn) if step.weight == 100 else _step(turn, next_weight(turn.spec.steps, step.weight))
+    return promote(turn) if step.weight == 100 else _next(turn, next_weight(turn.spec.steps, step.weight))
+
+
+def _next(turn: Turn, weight: int) -> Decision:
+    return approval.ask(turn) if approval.due(turn, weight) else _step(turn, weight)
+
+
+def await_approval(turn: Turn) -> Decision:
+    """AwaitingApproval: the candidate is watched as it is in a step; once approved, or once no approval is wanted, it goes on."""
+    step = turn.status.step
+    dead = (step and taken_back(turn, turn.candidate)) or death(turn.candidate_workload, turn.status.restarts)
+    if dead:
+        return _dead(turn, dead) if step else withdraw(turn, Reason.CANDIDATE_DIED, dead)
+    weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.gateway else 100
+    missing = obstacle(turn.candidate_workload, turn.spec.replicas)
+    approved: dict[str, Any] = {}
+    if approval.due(turn, weight):
+        answer = approval.answer(turn)
+        if isinstance(answer, Decision):
+            return answer
+        approved = answer
+    if missing:
+        return Decision(turn.status, waiting=missing, wake=5)
+    return _step(turn, weight, **approved) if step else introduce(turn, **approved)
 
 
 def _dead(turn: Turn, dead: str) -> Decision:
@@ -128,6 +159,9 @@ def soak(turn: Turn, timers: Timers) -> Decision:
         return Decision(turn.update(Phase.STABLE, previous=None))
     dead = taken_back(turn, stable) or death(turn.seen.workload(stable.workload), status.restarts)
     warm = turn.seen.workload(previous.workload).endpoints > 0
+    abort = asked(turn, "abort", stable)
+    if abort and warm:
+        return give_back(turn, Reason.ABORTED, f"luntra.io/abort: {abort}", **handled(turn, "abort", abort))
     if dead and warm and (turn.spec.replicas or taken_back(turn, stable)):
         return give_back(turn, Reason.CANDIDATE_DIED, dead)
     if turn.spec.replicas == 0:

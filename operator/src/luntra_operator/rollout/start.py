@@ -5,6 +5,7 @@ from luntra_operator.api.vocabulary import Phase, Reason
 
 from .actions import Event
 from .evidence import restarts
+from .intents import asked, handled
 from .observed import Problem
 from .turn import Decision, Turn
 
@@ -31,6 +32,7 @@ def begin(turn: Turn) -> Decision:
     status, model = turn.status, turn.spec.model
     if turn.seen.refusal is not None:
         return Decision(status, waiting=Problem(Reason.INVALID_SPEC, turn.seen.refusal, permanent=True))
+    retry = _retry(turn)
     ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
     candidate = VersionStatus(
         revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"
@@ -50,7 +52,7 @@ def begin(turn: Turn) -> Decision:
         rejected_revision=None,
         rejected_reason=None,
         rejected_message=None,
-        handled_retry=_retry(turn) or status.handled_retry,
+        **(handled(turn, "retry", retry) if retry else {}),
     )
     before = f"; {status.stable.version} keeps serving" if status.stable else ""
     event = Event(Reason.ROLLOUT_STARTED, f"preparing {model.version} as {candidate.workload}{before}")
@@ -127,7 +129,9 @@ def _named(turn: Turn) -> str | None:
 
 def _retry(turn: Turn) -> str | None:
     """The retry annotation, if it asks for today's revision and was not acted on before."""
-    asked, status, model = turn.seen.retry, turn.status, turn.spec.model
-    if asked is None or asked == status.handled_retry or turn.revision != status.rejected_revision:
+    if turn.revision != turn.status.rejected_revision:
         return None
-    return asked if asked.split("/")[0] in (turn.revision, model.version, model.digest) else None
+    model = turn.spec.model
+    return asked(
+        turn, "retry", VersionStatus(revision=turn.revision, version=model.version, digest=model.digest, workload="")
+    )

@@ -33,7 +33,7 @@ def supersede(turn: Turn) -> Decision:
     return withdraw(turn, Reason.SUPERSEDED, f"the spec names {turn.spec.model.version} now", rejected=False)
 
 
-def give_back(turn: Turn, reason: Reason, message: str) -> Decision:
+def give_back(turn: Turn, reason: Reason, message: str, **changes: Any) -> Decision:
     """In the soak, return all traffic to the previous version and refuse the one that had been promoted."""
     failed, previous = turn.status.stable, turn.status.previous
     if failed is None or previous is None:
@@ -45,10 +45,11 @@ def give_back(turn: Turn, reason: Reason, message: str) -> Decision:
         previous=None,
         traffic=TrafficStatus(workload=failed.workload, desired=0, decided_at=turn.now),
         withdrawal=Withdrawal(reason=str(reason), message=message, rejected=True),
+        **changes,
     )
     event = Event(
         reason,
-        f"{failed.version} failed after promotion: {message}; all traffic returns to {previous.version}",
+        f"{failed.version} is taken back after promotion: {message}; all traffic returns to {previous.version}",
         "Warning",
     )
     return Decision(status, (event,), urgent=True)
