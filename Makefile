@@ -14,7 +14,7 @@ OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit integration e2e soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
+.PHONY: help setup demo test unit integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ integration: setup binaries ## The chart, and the operator against a real API se
 
 e2e: setup binaries cluster-up images ## The scenarios and the demo on a real kind cluster
 	@$(PYTEST) e2e/scenarios
+
+scenario: setup binaries cluster-up images ## One acceptance scenario wherever it is tested: make scenario R=R7 (or H3)
+	@test -n "$(R)" || { echo "which one? make scenario R=R7"; exit 2; }
+	@$(PYTEST) tests/operator tests/serving tests/integration e2e/scenarios -k "_$(shell echo $(R) | tr RH rh)_"
 
 soak: setup binaries cluster-up images ## What takes longer than `make test` may: swaps, storms, fuzzing and rollouts in full length, the torch image
 	@LUNTRA_STORM_ROUNDS=16384 LUNTRA_FUZZ_INPUTS=200000 LUNTRA_SWAPS=500 $(PYTEST) -s \

@@ -25,6 +25,7 @@ MODEL_KINDS = (
     kinds.DEPLOYMENT,
     kinds.SERVICE,
     kinds.CONFIG_MAP,
+    kinds.POD_DISRUPTION_BUDGET,
     kinds.JOB,
     kinds.CONTROLLER_REVISION,
     kinds.POD,

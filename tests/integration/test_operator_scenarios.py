@@ -117,6 +117,7 @@ class Cluster:
             kinds.DEPLOYMENT,
             kinds.SERVICE,
             kinds.CONFIG_MAP,
+            kinds.POD_DISRUPTION_BUDGET,
             kinds.JOB,
             kinds.CONTROLLER_REVISION,
             kinds.POD,
@@ -153,6 +154,7 @@ async def cluster(
 
 
 async def test_r1_new_version_takes_over_step_by_step(cluster: Cluster) -> None:
+    """Breaks if a step is skipped or written twice, or conditions, Service or leftovers are not as promised at the end."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -175,6 +177,7 @@ async def test_r1_new_version_takes_over_step_by_step(cluster: Cluster) -> None:
 
 
 async def test_r3_candidate_that_never_gets_ready_is_refused(cluster: Cluster) -> None:
+    """Breaks if traffic does not wait for readiness, or the deadline does not end the wait."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -205,6 +208,7 @@ async def test_bundle_that_can_never_load_is_refused_with_the_servers_own_words(
 
 
 async def test_r4_crash_of_the_candidate_takes_its_traffic(cluster: Cluster) -> None:
+    """Breaks if a restart after readiness is no evidence, or the watch of pods is lost."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -241,6 +245,7 @@ async def test_candidate_that_fails_its_evaluation_is_refused(cluster: Cluster) 
 
 
 async def test_r7_restarted_operator_continues_where_it_was(cluster: Cluster) -> None:
+    """Breaks if anything of a rollout is only in memory: a step would be repeated, skipped, or begun anew."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -254,6 +259,7 @@ async def test_r7_restarted_operator_continues_where_it_was(cluster: Cluster) ->
 
 
 async def test_r8_foreign_weight_is_restored(cluster: Cluster) -> None:
+    """Breaks if the route is not watched, or what others write is taken for our own unfinished work."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -279,6 +285,7 @@ async def test_r8_foreign_weight_is_restored(cluster: Cluster) -> None:
 
 
 async def test_r10_newer_version_replaces_the_running_candidate(cluster: Cluster) -> None:
+    """Breaks if a new version begins before the one under way has lost its traffic."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -291,6 +298,7 @@ async def test_r10_newer_version_replaces_the_running_candidate(cluster: Cluster
 
 
 async def test_r12_approved_version_is_promoted_and_an_aborted_one_refused(cluster: Cluster) -> None:
+    """Breaks if annotations are not read, or the command writes what the operator does not understand."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -323,6 +331,7 @@ async def test_rollback_rolls_out_what_was_stable_before(cluster: Cluster) -> No
 
 
 async def test_r14_operator_with_another_default_image_changes_no_pod(cluster: Cluster) -> None:
+    """Breaks if anything is rendered from today's settings and not from the stored revision."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")
@@ -344,6 +353,7 @@ async def test_r14_operator_with_another_default_image_changes_no_pod(cluster: C
 
 @pytest.mark.parametrize("phase", ["Preparing", "Shifting", "Soaking", "Stable"])
 async def test_r17_deletion_leaves_nothing_behind_with_the_operator_down(cluster: Cluster, phase: str) -> None:
+    """Breaks if a child lacks its owner reference, or a finalizer waits for the operator."""
     async with cluster.operator():
         await cluster.apply("v1")
         await cluster.until_phase("Stable", "v1")

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.kube import kinds
+from luntra_operator.rollout.observed import Judgement
 from tests.operator.controller.fake_kube import FakeKube
 
 if TYPE_CHECKING:
@@ -30,13 +32,29 @@ class Gateway:
         return self.seen
 
 
+class Metrics:
+    """Judges as it is told to, every 5 s, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.judgements: tuple[Judgement, ...] = ()
+        self.asked = 0
+
+    async def judge(
+        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+    ) -> tuple[tuple[Judgement, ...], float | None]:
+        self.asked += 1
+        return self.judgements, 5.0
+
+
 class Operator:
     """A reconciler with its surroundings and a clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.kube, self.gateway, self.now = FakeKube((MD, model_deployment())), Gateway(), START
+        self.metrics = Metrics()
         images = Images(serving="luntra/inference:1", checks="luntra/operator:1")
-        self.reconcile = Reconciler(cast("Kube", self.kube), self.gateway, images, clock=lambda: self.now)
+        kube = cast("Kube", self.kube)
+        self.reconcile = Reconciler(kube, self.gateway, images, self.metrics, clock=lambda: self.now)
 
     async def settle(self, turns: int = 30) -> float | None:
         """Reconcile with ready pods and a gateway that accepts everything, until nothing is to be done at once."""

@@ -173,6 +173,7 @@ def test_workload_is_what_exists_of_it() -> None:
         [named(WORKLOAD), named("digits-w2")],
         [named(WORKLOAD)],
         [named(WORKLOAD), named("digits-w3")],
+        [named(WORKLOAD)],
         [
             pod(container(ready=True, **RUNNING), ready=True),
             pod(metadata={"deletionTimestamp": "x"}),
@@ -183,8 +184,8 @@ def test_workload_is_what_exists_of_it() -> None:
             endpoint_slice({}, service="else"),
         ],
     ).values()
-    assert (whole.replicas, whole.complete, len(whole.pods), whole.endpoints) == (2, True, 1, 2)
-    assert (partial.replicas, partial.complete, partial.endpoints) == (2, False, 0)
+    assert (whole.replicas, whole.complete, len(whole.pods), whole.endpoints, whole.protected) == (2, True, 1, 2, True)
+    assert (partial.replicas, partial.complete, partial.endpoints, partial.protected) == (2, False, 0, False)
     assert (other.replicas, other.complete) == (None, False)
 
 
@@ -202,7 +203,7 @@ def test_slice_without_endpoints_has_none() -> None:
 def test_pods_that_cannot_even_be_created_are_a_problem_of_the_deployment(message: str, reason: Reason) -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": message}
     deployment = named(WORKLOAD, status={"conditions": [{"type": "Available", "status": "True"}, condition]})
-    (found,) = readers.workloads([WORKLOAD], [deployment], [], [], [], []).values()
+    (found,) = readers.workloads([WORKLOAD], [deployment], [], [], [], [], []).values()
     assert found.problem == Problem(reason, message)
 
 

@@ -10,6 +10,7 @@ from luntra_operator.controller.reconcile import LONGEST_CONFLICT, REFUSED_RETRY
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import ConflictError, KindMissingError, RefusedError, UnavailableError
 from luntra_operator.rollout.actions import Event
+from luntra_operator.rollout.observed import Judgement
 from tests.operator.controller.in_memory import KEY, MD, START, Operator, model
 
 Object = dict[str, Any]
@@ -125,6 +126,36 @@ async def test_rollback_moves_the_traffic_even_if_the_status_cannot_be_written(
     shifting.kube.failures.clear()
     await shifting.reconcile(KEY)
     assert shifting.status["phase"] == "RollingBack"
+
+
+async def test_r2_bad_metric_moves_the_traffic_in_the_turn_that_hears_of_it(shifting: Operator) -> None:
+    """Breaks if the judgement is not asked for before the plan is made."""
+    shifting.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+    assert [(one["name"], one["verdict"]) for one in shifting.status["metrics"]] == [("errorRate", "Fail")]
+
+
+async def test_metrics_are_asked_about_as_long_as_a_new_version_has_traffic(stable: Operator) -> None:
+    assert stable.metrics.asked == 0
+    stable.edit(model=model("v2"))
+    again = await stable.settle()
+    assert stable.metrics.asked > 0
+    assert again is not None
+    assert again <= 5
+
+
+async def test_figures_of_a_metric_that_says_the_same_are_written_at_most_every_ten_seconds(shifting: Operator) -> None:
+    shifting.metrics.judgements = (Judgement("errorRate", "Pass", "0.1 %"),)
+    await shifting.reconcile(KEY)
+    shifting.kube.writes.clear()
+    shifting.now += timedelta(seconds=1)
+    shifting.metrics.judgements = (Judgement("errorRate", "Pass", "0.2 %"),)
+    await shifting.reconcile(KEY)
+    assert shifting.kube.writes == []
+    shifting.now += timedelta(seconds=REPORT_INTERVAL)
+    await shifting.reconcile(KEY)
+    assert shifting.status["metrics"][0]["message"] == "0.2 %"
 
 
 async def test_without_a_gateway_the_service_goes_back_even_if_the_status_cannot_be_written(operator: Operator) -> None:

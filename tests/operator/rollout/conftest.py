@@ -13,7 +13,7 @@ from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
 from luntra_operator.api.validation import parse_spec
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Plan
-from luntra_operator.rollout.observed import CheckRun, Intents, Observed, Pod, Problem, Route, Workload
+from luntra_operator.rollout.observed import CheckRun, Intents, Judgement, Observed, Pod, Problem, Route, Workload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
 from luntra_operator.workloads.naming import ordinal
@@ -51,9 +51,11 @@ class World:
     revisions: set[str] = field(default_factory=set)
     route: Route | None = None
     route_api: bool = True
+    frame: str = "frame"
     service: str | None = None
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
     intents: Intents = field(default_factory=Intents)
+    judgements: tuple[Judgement, ...] = ()
     broken: dict[str, Problem] = field(default_factory=dict)
     verdicts: dict[str, CheckRun] = field(default_factory=dict)
     answering: bool = True
@@ -73,11 +75,12 @@ class World:
             revisions=frozenset(self.revisions),
             route=self.route,
             route_api=self.route_api,
-            frame="frame",
+            frame=self.frame,
             service=self.service,
             checks=self.checks,
             answers=self._answers(),
             intents=self.intents,
+            judgements=self.judgements if self.status.step or self.status.phase == "Soaking" else (),
             highest_ordinal=max(map(ordinal, self.workloads), default=0),
         )
 
@@ -118,6 +121,9 @@ class World:
                 self.workloads[action.workload] = self._started(action.workload, action.replicas)
             case actions.ScaleWorkload():
                 self.workloads[action.workload] = self._started(action.workload, action.replicas)
+            case actions.ProtectWorkload():
+                found = self.workloads[action.workload]
+                self.workloads[action.workload] = replace(found, protected=action.protected)
             case actions.DeleteWorkload():
                 del self.workloads[action.workload]
             case actions.SelectWorkload():
@@ -128,18 +134,24 @@ class World:
                     raised = name not in before or weight > before[name]
                     assert self.workloads[name].endpoints > 0 or not raised, f"{name} gets traffic without a ready pod"
                 assert sum(action.weights.values()) == 100
-                self.route = Route(
-                    owned=True,
-                    weights=dict(action.weights),
-                    intent=action.intent,
-                    frame="frame",
-                    current=self.following,
-                )
+                self.route = self.written(action)
                 self.weights.append(dict(action.weights))
             case actions.DeleteRoute():
                 self.route = None
             case actions.RunCheck():
                 self.checks[action.check, action.workload] = self.verdicts.get(action.check, CheckRun("Pass"))
+
+    def written(self, action: actions.WriteRoute) -> Route:
+        """The route after a write of ours."""
+        kept = self.route if action.frame == "Keep" else None
+        return Route(
+            owned=True,
+            weights=dict(action.weights),
+            intent=action.intent,
+            frame=kept.frame if kept else self.frame,
+            current=self.following,
+            widened=kept.widened if kept else action.frame == "Widen",
+        )
 
     def _started(self, name: str, replicas: int) -> Workload:
         problem = self.broken.get(self.versions.get(self.revision_of[name], ""))

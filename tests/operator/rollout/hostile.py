@@ -15,7 +15,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Plan
-from luntra_operator.rollout.observed import CheckRun, Pod, Route, Workload
+from luntra_operator.rollout.observed import CheckRun, Pod, Workload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
 from tests.operator.rollout.conftest import World, spec
@@ -136,8 +136,10 @@ class HostileWorld(World):
         match action:
             case actions.WriteRoute():
                 self._check_weights(action, status or self.status)
-                current = self.following
-                self.route = Route(True, dict(action.weights), action.intent, "frame", current)
+                assert action.frame != "Replace" or self.route is None or self._followed(), (
+                    "the old route goes too early"
+                )
+                self.route = self.written(action)
                 self.weights.append(dict(action.weights))
                 self._follow()
             case actions.DeleteWorkload():
@@ -164,6 +166,10 @@ class HostileWorld(World):
                 super().carry_out(action)
             case _:
                 super().carry_out(action)
+
+    def _followed(self) -> bool:
+        """Whether the gateway does what the route says of hosts and parents, and the old ones are still in it until then."""
+        return self.route is not None and self.route.widened and self.route.current
 
     def _check_weights(self, action: actions.WriteRoute, status: ModelDeploymentStatus) -> None:
         weights = action.weights

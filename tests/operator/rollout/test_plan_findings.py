@@ -86,6 +86,7 @@ def test_scaling_to_nothing_in_the_soak_keeps_the_new_version(hostile: HostileWo
 def test_r20_rollback_that_could_not_be_recorded_is_not_undone_when_its_evidence_is_gone(
     hostile: HostileWorld, phase: str
 ) -> None:
+    """Breaks if the route's intent is not read back."""
     hostile.spec = declared("v2")
     if phase == "Shifting":
         hostile.until_weight(10)

@@ -27,6 +27,7 @@ def before_promotion(world: World) -> World:
 
 
 def test_r12_nothing_is_routed_before_the_approval(before_traffic: World) -> None:
+    """Breaks if the candidate is introduced to the gateway before somebody approves."""
     world = before_traffic
     world.run(seconds=3600)
     assert (world.status.phase, world.weights) == ("AwaitingApproval", [])
@@ -38,6 +39,7 @@ def test_r12_nothing_is_routed_before_the_approval(before_traffic: World) -> Non
 
 
 def test_r12_route_and_status_show_the_same_weight_while_it_waits(before_promotion: World) -> None:
+    """Breaks if waiting changes a weight, or the last step is left early."""
     world = before_promotion
     world.run(seconds=3600)
     assert world.weights[-1] == {V1: 40, V2: 60}
@@ -51,6 +53,7 @@ def test_r12_route_and_status_show_the_same_weight_while_it_waits(before_promoti
 
 
 def test_r12_checks_come_before_the_question(world: World) -> None:
+    """Breaks if a person is asked about a version that fails its checks."""
     world.spec = spec("v2", approval="BeforeTraffic", checks={"benchmark": {"requests": 10}})
     world.verdicts["benchmark"] = CheckRun("Fail", "TooSlow", "slow")
     world.intents = Intents(approve="v2")
@@ -63,6 +66,7 @@ def test_r12_checks_come_before_the_question(world: World) -> None:
 def test_r12_without_a_step_before_it_the_promotion_is_asked_about_before_the_first_request(
     world: World, steps: list[dict[str, int]]
 ) -> None:
+    """Breaks if the question is bound to a declared step."""
     world.spec = spec("v2", approval="BeforePromotion", steps=steps)
     world.until("AwaitingApproval")
     assert world.weights[-1:] == ([{V1: 50, V2: 50}] if steps else [])
@@ -70,6 +74,7 @@ def test_r12_without_a_step_before_it_the_promotion_is_asked_about_before_the_fi
 
 @pytest.mark.parametrize("when", ["BeforeTraffic", "BeforePromotion"])
 def test_r12_candidate_that_nobody_approves_is_taken_back_after_the_deadline(world: World, when: str) -> None:
+    """Breaks if the wait has no end."""
     world.spec = spec("v2", approval=when, deadlines={"approval": "1h"})
     world.until("AwaitingApproval")
     world.run(seconds=3590)
@@ -81,6 +86,7 @@ def test_r12_candidate_that_nobody_approves_is_taken_back_after_the_deadline(wor
 
 @pytest.mark.parametrize("when", ["BeforeTraffic", "BeforePromotion"])
 def test_r12_candidate_that_dies_while_it_waits_is_taken_back(world: World, when: str) -> None:
+    """Breaks if nobody looks at a version that waits."""
     world.spec = spec("v2", approval=when)
     world.until("AwaitingApproval")
     world.kill(V2)
@@ -90,6 +96,7 @@ def test_r12_candidate_that_dies_while_it_waits_is_taken_back(world: World, when
 
 
 def test_r12_approved_candidate_without_all_its_pods_waits_for_them(before_promotion: World) -> None:
+    """Breaks if an approval is taken for readiness."""
     world = before_promotion
     whole = world.workloads[V2]
     world.workloads[V2] = replace(whole, pods=(whole.pods[0], replace(whole.pods[1], ready=False)), endpoints=1)
@@ -157,6 +164,7 @@ def test_return_to_the_warm_version_needs_no_approval(before_promotion: World) -
 
 @pytest.mark.parametrize("phase", ["Preparing", "Shifting", "AwaitingApproval"])
 def test_r12_abort_takes_the_candidate_back_and_refuses_it(world: World, phase: str) -> None:
+    """Breaks if abort is heard in some phases only, or the version comes back by itself."""
     world.spec = spec("v2", approval="BeforePromotion")
     world.turn()
     if phase != "Preparing":

@@ -72,6 +72,10 @@ class AnyCluster(RuleBasedStateMachine):
     def retry_asked(self, token: int) -> None:
         self.world.intents = Intents(retry=f"{self.world.spec.model.version}/{token}")
 
+    @rule(frame=st.sampled_from(["frame", "other"]))
+    def hosts_edited(self, frame: str) -> None:
+        self.world.frame = frame
+
     @rule(approval=st.sampled_from(["Never", "BeforeTraffic", "BeforePromotion"]))
     def approval_edited(self, approval: str) -> None:
         self._declare(approval=approval)
@@ -166,6 +170,7 @@ class AnyCluster(RuleBasedStateMachine):
         assert (world.route is not None) == (world.spec.gateway is not None)
         assert world.route is None or dict(world.route.weights) == {stable: 100}
         assert world.service == stable
+        assert world.route is None or (world.route.frame, world.route.widened) == (world.frame, False)
         assert sorted(world.workloads) == [stable]
         rejected = world.status.phase == "RolledBack"
         wanted = world.status.rejected_revision if rejected else world.status.stable.revision

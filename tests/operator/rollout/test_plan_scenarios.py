@@ -29,6 +29,7 @@ def test_first_version_gets_all_traffic_only_when_it_is_ready() -> None:
 
 
 def test_r1_weights_follow_the_list_and_each_step_is_held(world: World) -> None:
+    """Breaks if a weight is not in the list, or a hold counts from the decision and not from when the gateway follows."""
     world.spec = spec("v2")
     times: dict[int | None, datetime] = {}
     for _ in range(200):
@@ -49,6 +50,7 @@ def test_r1_weights_follow_the_list_and_each_step_is_held(world: World) -> None:
 
 
 def test_r1_promoted_version_soaks_beside_the_old_one(world: World) -> None:
+    """Breaks if the old version is released at promotion."""
     world.spec = spec("v2")
     world.until("Soaking")
     assert world.status.previous
@@ -70,6 +72,7 @@ def test_r1_promoted_version_soaks_beside_the_old_one(world: World) -> None:
 def test_r3_candidate_that_never_gets_ready_is_refused_with_its_own_reason(
     world: World, problem: Problem, reason: str
 ) -> None:
+    """Breaks if the pods' own reason is lost, or the candidate gets traffic."""
     world.versions["x"] = "v2"
     world.broken["v2"] = problem
     world.spec = spec("v2")
@@ -86,6 +89,7 @@ def test_r3_candidate_that_never_gets_ready_is_refused_with_its_own_reason(
 
 
 def test_r3_bundle_that_can_never_load_is_refused_at_once(world: World) -> None:
+    """Breaks if the deadline is waited for although waiting cannot help."""
     world.broken["v2"] = Problem(Reason.LOAD_FAILED, "DigestMismatch: ...", permanent=True)
     world.spec = spec("v2")
     world.run()
@@ -133,6 +137,7 @@ def test_first_version_that_is_late_stalls_but_may_still_come_up() -> None:
 
 
 def test_r4_death_of_the_candidate_takes_its_traffic_in_the_same_turn(world: World) -> None:
+    """Breaks if the rollback waits for an interval or for another look."""
     world.spec = spec("v2")
     world.until_weight(30)
     world.kill(V2)
@@ -147,6 +152,7 @@ def test_r4_death_of_the_candidate_takes_its_traffic_in_the_same_turn(world: Wor
 
 
 def test_r4_restart_of_one_pod_is_enough_even_while_others_serve(world: World) -> None:
+    """Breaks if only the loss of all pods is evidence."""
     world.spec = spec("v2")
     world.until_weight(10)
     world.kill(V2, endpoints=1)
@@ -200,6 +206,7 @@ def test_requests_in_flight_may_end_before_a_refused_version_is_deleted(world: W
 
 
 def test_r10_running_candidate_loses_its_traffic_before_the_next_one_gets_any(world: World) -> None:
+    """Breaks if two candidates have traffic at once."""
     world.spec = spec("v2")
     world.until_weight(30)
     world.spec = spec("v3")
@@ -213,6 +220,7 @@ def test_r10_running_candidate_loses_its_traffic_before_the_next_one_gets_any(wo
 
 
 def test_r10_return_to_the_stable_version_is_immediate_and_unchecked(world: World) -> None:
+    """Breaks if the way back is treated like a new version."""
     checks = {"benchmark": {"requests": 10}}
     world.spec = spec("v2", checks=checks)
     world.until_weight(30)
@@ -259,6 +267,7 @@ def test_new_revision_ends_the_soak_first(world: World) -> None:
 
 @pytest.mark.parametrize("weights", [{V1: 0, V2: 100}, {V1: 0, V2: 0}, {}, {V1: 50, V2: 50}])
 def test_r8_foreign_weights_are_restored_and_the_step_stays(world: World, weights: dict[str, int]) -> None:
+    """Breaks if a foreign weight is taken for progress, or the step begins anew."""
     world.spec = spec("v2")
     world.until_weight(30)
     assert world.route
@@ -495,6 +504,7 @@ def test_somebody_elses_route_of_the_same_name_is_left_alone(world: World) -> No
 
 
 def test_r19_lost_status_is_rebuilt_from_the_route(world: World) -> None:
+    """Breaks if an empty status is taken for a new object."""
     world.status = ModelDeploymentStatus()
     world.run(seconds=5)
     assert world.status.stable
@@ -503,6 +513,7 @@ def test_r19_lost_status_is_rebuilt_from_the_route(world: World) -> None:
 
 
 def test_r19_unfinished_candidate_is_not_taken_for_stable(world: World) -> None:
+    """Breaks if a version that was never checked reaches 100 %."""
     world.spec = spec("v2")
     world.until_weight(60)
     writes = len(world.weights)
@@ -513,6 +524,7 @@ def test_r19_unfinished_candidate_is_not_taken_for_stable(world: World) -> None:
 
 
 def test_r19_what_cannot_be_told_is_left_to_a_person(world: World) -> None:
+    """Breaks if the operator guesses."""
     world.spec = spec("v2")
     world.until_weight(60)
     assert world.route

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -19,7 +19,7 @@ FRAME = httproute.frame(GATEWAY, "digits")
 
 def route(weights: dict[str, int] | None = None, **metadata: Any) -> Object:
     """A route as the API server has it, with what others have added to it."""
-    body = httproute.build({"name": "digits"}, FRAME, weights or {"digits-w1": 100}, "1/abc/100")
+    body = httproute.build({"name": "digits"}, copy.deepcopy(FRAME), weights or {"digits-w1": 100}, "1/abc/100")
     body["metadata"] |= {"resourceVersion": "7", "generation": 3, **metadata}
     return body
 
@@ -42,10 +42,16 @@ def crowded() -> Object:
     return body
 
 
-def patched(body: Object, weights: dict[str, int], content: Object = FRAME, intent: str = "2/def/30") -> Object:
+def patched(
+    body: Object,
+    weights: dict[str, int],
+    content: Object = FRAME,
+    intent: str = "2/def/30",
+    change: Literal["Keep", "Widen", "Replace"] = "Keep",
+) -> Object:
     """The body after the JSON Patch that is made for it (only what our patches use of RFC 6902)."""
     result = copy.deepcopy(body)
-    for operation in httproute.patch(body, OURS, content, weights, intent):
+    for operation in httproute.patch(body, OURS, content, weights, intent, change):
         *parents, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
         target: Any = result
         for part in parents:
@@ -87,7 +93,8 @@ def test_patch_tests_the_resource_version_first() -> None:
     assert first == {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
 
 
-def test_patch_changes_weights_and_intent_and_nothing_else() -> None:
+def test_r9_patch_changes_weights_and_intent_and_nothing_else() -> None:
+    """Breaks if a list of the route is written from memory instead of what is there."""
     before = crowded()
     after = patched(before, {"digits-w1": 40, "digits-w2": 60}, intent="2/def/60")
     refs = after["spec"]["rules"][1]["backendRefs"]
@@ -100,7 +107,8 @@ def test_patch_changes_weights_and_intent_and_nothing_else() -> None:
     assert json.dumps(after, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-def test_removed_and_added_backends_leave_foreign_ones_in_place() -> None:
+def test_r9_removed_and_added_backends_leave_foreign_ones_in_place() -> None:
+    """Breaks if backends are replaced as a whole."""
     after = patched(crowded(), {"digits-w2": 100})
     assert [ref["name"] for ref in after["spec"]["rules"][1]["backendRefs"]] == ["shadow", "digits-w2"]
     again = patched(after, {"digits-w2": 90, "digits-w1": 10})
@@ -138,7 +146,7 @@ def test_missing_annotations_are_no_obstacle() -> None:
 
 def test_frame_is_written_when_the_spec_changes_it_and_only_then() -> None:
     moved = httproute.frame(GATEWAY.model_copy(update={"hostnames": ["new.example"]}), "prices")
-    after = patched(crowded(), {"digits-w1": 70, "digits-w2": 30}, moved)
+    after = patched(crowded(), {"digits-w1": 70, "digits-w2": 30}, moved, change="Replace")
     assert after["spec"]["hostnames"] == ["new.example"]
     assert after["spec"]["rules"][1]["matches"][0]["path"]["value"] == "/v2/models/prices"
     assert after["spec"]["rules"][0] == crowded()["spec"]["rules"][0]
@@ -147,6 +155,48 @@ def test_frame_is_written_when_the_spec_changes_it_and_only_then() -> None:
     edited["spec"]["hostnames"].append("mine.example")
     kept = patched(edited, {"digits-w1": 70, "digits-w2": 30})
     assert kept["spec"]["hostnames"] == ["digits.example", "mine.example"]
+
+
+def test_r18_new_frame_is_added_before_the_old_one_goes() -> None:
+    """Breaks if the new frame replaces the old one at once, or a weight written meanwhile drops one of them."""
+    other = GATEWAY.model_validate({"parentRefs": [{"name": "new-gateway"}], "hostnames": ["new.example"]})
+    moved = httproute.frame(other, "prices")
+    before = crowded()
+    both = patched(before, {"digits-w1": 70, "digits-w2": 30}, moved, change="Widen")
+    assert [ref["name"] for ref in both["spec"]["parentRefs"]] == ["new-gateway", "gateway"]
+    assert both["spec"]["hostnames"] == ["new.example", "digits.example"]
+    paths = [match["path"]["value"] for match in both["spec"]["rules"][1]["matches"]]
+    assert paths == ["/v2/models/prices", "/v2/models/digits"]
+    state = httproute.read(both, OURS)
+    assert (state.frame, state.widened) == (httproute.frame_hash(moved), True)
+    kept = patched(both, {"digits-w1": 0, "digits-w2": 100}, moved)
+    assert kept["spec"]["hostnames"] == ["new.example", "digits.example"]
+    assert httproute.read(kept, OURS).widened
+    alone = patched(kept, {"digits-w2": 100}, moved, change="Replace")
+    assert [ref["name"] for ref in alone["spec"]["parentRefs"]] == ["new-gateway"]
+    assert alone["spec"]["hostnames"] == ["new.example"]
+    state = httproute.read(alone, OURS)
+    assert (state.frame, state.widened) == (httproute.frame_hash(moved), False)
+    assert alone["spec"]["rules"][0] == before["spec"]["rules"][0]
+
+
+def test_listener_of_the_same_gateway_is_replaced_in_one_go() -> None:
+    """The API refuses two references to one Gateway of which one names no listener."""
+    ref = {"name": "gateway", "namespace": "infra", "sectionName": "https"}
+    moved = httproute.frame(GATEWAY.model_validate({"parentRefs": [ref], "hostnames": ["digits.example"]}), "digits")
+    assert patched(route(), {"digits-w1": 100}, moved, change="Widen")["spec"]["parentRefs"] == [ref]
+
+
+def test_every_host_and_some_hosts_are_every_host_together() -> None:
+    anyone = httproute.frame(GATEWAY.model_copy(update={"hostnames": None}), "digits")
+    assert patched(route(), {"digits-w1": 100}, anyone, change="Widen")["spec"]["hostnames"] == []
+
+
+def test_frames_that_do_not_fit_into_one_route_are_exchanged() -> None:
+    many = httproute.frame(GATEWAY.model_copy(update={"hostnames": [f"h{i}.example" for i in range(16)]}), "digits")
+    after = patched(route(), {"digits-w1": 100}, many, change="Widen")
+    assert after["spec"]["hostnames"] == many["hostnames"]
+    assert httproute.read(after, OURS).widened is False
 
 
 def test_hash_of_a_frame_changes_with_each_part_of_it() -> None:

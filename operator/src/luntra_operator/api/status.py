@@ -64,6 +64,15 @@ class CheckStatus(StatusModel):
     finished_at: datetime | None = Field(default=None, description="When its verdict was read.")
 
 
+class MetricStatus(StatusModel):
+    """The last verdict of one metric of live traffic."""
+
+    name: str = Field(description="The metric.")
+    verdict: Verdict = Field(description="Pass, Fail, NoData or Error.")
+    message: str = Field(description="One line for people, with the figures behind it.")
+    since: datetime = Field(description="When it first said so, without a different verdict since.")
+
+
 class HistoryEntry(StatusModel):
     """One finished rollout."""
 
@@ -118,6 +127,9 @@ class ModelDeploymentStatus(StatusModel):
     step: StepStatus | None = Field(default=None, description="Where the traffic shift stands.")
     traffic: TrafficStatus | None = Field(default=None, description="Decided, written and observed weight.")
     checks: list[CheckStatus] = Field(default_factory=list, description="Checks of the last candidate.")
+    metrics: list[MetricStatus] = Field(
+        default_factory=list, description="Last verdict of each metric of live traffic, of the last candidate."
+    )
     restarts: dict[str, int] = Field(
         default_factory=dict, description="Restarts of pods, by UID, from before they were first ready."
     )

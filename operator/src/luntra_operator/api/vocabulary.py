@@ -30,7 +30,8 @@ ROLE_CHECK: Final = "check"
 ANNOTATION_INTENT: Final = "luntra.io/intent"
 """On a route: `<attempt>/<revision>/<weight>`, the decision that the written weights carry out."""
 ANNOTATION_FRAME: Final = "luntra.io/frame"
-"""On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches), without weights."""
+"""On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches), without weights; with a ~ while what
+was said before is still in it."""
 ANNOTATION_APPROVE: Final = "luntra.io/approve"
 """On a ModelDeployment: names the version (or its digest or revision) that may go on; see `rollout.approval`."""
 ANNOTATION_ABORT: Final = "luntra.io/abort"
@@ -92,14 +93,17 @@ class Reason(StrEnum):
     BENCHMARK_FAILED = "BenchmarkFailed"
     CHECK_ERROR = "CheckError"
     STEP_DEADLINE_EXCEEDED = "StepDeadlineExceeded"
+    METRIC_FAILED = "MetricFailed"
     APPROVAL_TIMED_OUT = "ApprovalTimedOut"
     ABORTED = "Aborted"
     # Why a candidate was withdrawn without being refused.
     SUPERSEDED = "Superseded"
     RETURNED_TO_STABLE = "ReturnedToStable"
     SCALED_TO_ZERO = "ScaledToZero"
-    # What a rollout waits for.
+    # What a rollout waits for; the second and third refuse a candidate where silence is declared to count as failure.
     AWAITING_APPROVAL = "AwaitingApproval"
+    NO_DATA = "NoData"
+    METRIC_SOURCE_UNAVAILABLE = "MetricSourceUnavailable"
     PODS_NOT_READY = "PodsNotReady"
     QUOTA_EXCEEDED = "QuotaExceeded"
     UNSCHEDULABLE = "Unschedulable"

@@ -55,7 +55,7 @@ class Executor:
             log.info("%s/%s: %s", self._namespace, self._name, action)
             await self._do(action)
 
-    async def _do(self, action: Action) -> None:
+    async def _do(self, action: Action) -> None:  # noqa: C901 - one branch per action
         match action:
             case actions.KeepRevision():
                 await self._keep_revision(action)
@@ -67,6 +67,8 @@ class Executor:
             case actions.ScaleWorkload():
                 change = {"spec": {"replicas": action.replicas}}
                 await self._kube.merge(kinds.DEPLOYMENT, self._namespace, action.workload, change)
+            case actions.ProtectWorkload():
+                await self._protect(action)
             case actions.DeleteWorkload():
                 await self._delete_workload(action.workload)
             case actions.SelectWorkload():
@@ -109,11 +111,18 @@ class Executor:
             if all(child["metadata"]["name"] != action.workload for child in present):
                 await self._kube.apply(kind, body)
 
+    async def _protect(self, action: actions.ProtectWorkload) -> None:
+        if action.protected:
+            body = serving.disruption_budget(self._owner, action.workload)
+            await self._kube.apply(kinds.POD_DISRUPTION_BUDGET, body)
+        else:
+            await self._kube.delete(kinds.POD_DISRUPTION_BUDGET, self._namespace, action.workload)
+
     async def _delete_workload(self, workload: str) -> None:
         for check in ("evaluation", "benchmark"):
             if any(job["metadata"]["name"] == check_name(workload, check) for job in self._children.jobs):
                 await self._kube.delete(kinds.JOB, self._namespace, check_name(workload, check))
-        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP):
+        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.POD_DISRUPTION_BUDGET):
             await self._kube.delete(kind, self._namespace, workload)
 
     async def _select(self, workload: str) -> None:
@@ -136,7 +145,7 @@ class Executor:
         if not owned_by(self._owner, route):
             raise RefusedError(f"HTTPRoute {self._name} is not owned by this object and is left alone")
         ours = our_backends(self._name, route)
-        operations = httproute.patch(route, ours, content, action.weights, action.intent)
+        operations = httproute.patch(route, ours, content, action.weights, action.intent, action.frame)
         await self._kube.patch(kinds.HTTP_ROUTE, self._namespace, self._name, operations)
 
     async def _run_check(self, action: actions.RunCheck) -> None:

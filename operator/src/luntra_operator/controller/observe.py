@@ -38,6 +38,7 @@ class Children:
     deployments: list[Object]
     services: list[Object]
     config_maps: list[Object]
+    budgets: list[Object]
     pods: list[Object]
     slices: list[Object]
     jobs: list[Object]
@@ -63,12 +64,16 @@ async def read_children(kube: Kube, owner: Object) -> Children:
         except KindMissingError:
             return None, False
 
-    (revisions, deployments, services, config_maps, jobs), (pods, slices, main, (found, api)) = await asyncio.gather(
+    (
+        (revisions, deployments, services, config_maps, budgets, jobs),
+        (pods, slices, main, (found, api)),
+    ) = await asyncio.gather(
         asyncio.gather(
             owned(kinds.CONTROLLER_REVISION),
             owned(kinds.DEPLOYMENT),
             owned(kinds.SERVICE),
             owned(kinds.CONFIG_MAP),
+            owned(kinds.POD_DISRUPTION_BUDGET),
             owned(kinds.JOB),
         ),
         asyncio.gather(
@@ -84,6 +89,7 @@ async def read_children(kube: Kube, owner: Object) -> Children:
         deployments=deployments,
         services=[*named, main] if main else named,
         config_maps=config_maps,
+        budgets=budgets,
         pods=pods,
         slices=slices,
         jobs=jobs,
@@ -113,7 +119,13 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         name=name,
         generation=owner["metadata"]["generation"],
         workloads=readers.workloads(
-            names, children.deployments, children.services, children.config_maps, children.pods, children.slices
+            names,
+            children.deployments,
+            children.services,
+            children.config_maps,
+            children.budgets,
+            children.pods,
+            children.slices,
         ),
         versions=versions,
         revisions=frozenset(children.revisions),
@@ -144,6 +156,7 @@ def _route(owner: Object, route: Object | None) -> Route | None:
         frame=state.frame,
         current=state.current,
         message=state.message,
+        widened=state.widened,
     )
 
 

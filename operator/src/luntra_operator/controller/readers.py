@@ -34,6 +34,7 @@ def workloads(
     deployments: list[Object],
     services: list[Object],
     config_maps: list[Object],
+    budgets: list[Object],
     pods: list[Object],
     slices: list[Object],
 ) -> dict[str, Workload]:
@@ -47,6 +48,7 @@ def workloads(
             pods=tuple(read_pod(pod) for pod in pods if _label(pod, LABEL_WORKLOAD) == name and not _leaving(pod)),
             endpoints=ready_endpoints(slices, name),
             complete=all(name in names_present for names_present in present),
+            protected=any(budget["metadata"]["name"] == name for budget in budgets),
             problem=_deployment_problem(by_name.get(name)),
         )
         for name in names

@@ -14,12 +14,13 @@ from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.api.validation import InvalidSpecError, parse_spec
-from luntra_operator.api.vocabulary import API_VERSION, FIELD_MANAGER, KIND, Reason
+from luntra_operator.api.vocabulary import API_VERSION, FIELD_MANAGER, KIND, Phase, Reason
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError, UnavailableError
 from luntra_operator.rollout.actions import Event, Plan, SelectWorkload, WriteRoute
 from luntra_operator.rollout.conditions import refused
+from luntra_operator.rollout.observed import Judgement
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.settle import follow
 from luntra_operator.rollout.turn import Timers, Turn
@@ -50,6 +51,15 @@ class DataPlane(Protocol):
         """Answers by revision of one look; None where nobody can be asked."""
 
 
+class Analysis(Protocol):
+    """Whoever judges the live traffic of a version."""
+
+    async def judge(
+        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+    ) -> tuple[tuple[Judgement, ...], float | None]:
+        """The judgements now, and the seconds until new ones are worth asking for; None where no metric is declared."""
+
+
 class Reconciler:
     """Reconciles ModelDeployments; stateless but for when each status was last written."""
 
@@ -58,10 +68,12 @@ class Reconciler:
         kube: Kube,
         data_plane: DataPlane,
         images: Images,
+        analysis: Analysis | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Work through `kube`; `clock` tells the time in UTC."""
+        """Work through `kube`; without `analysis` nobody judges live traffic; `clock` tells the time in UTC."""
         self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
+        self._analysis = analysis
         self._reported: dict[Key, datetime] = {}
         self._conflicts: dict[Key, int] = {}
 
@@ -108,6 +120,7 @@ class Reconciler:
         children = await read_children(self._kube, owner)
         turn = Turn(spec, status, snapshot(owner, spec, status, children), revision_hash(spec), self._clock())
         turn = await self._ask_data_plane(owner, turn)
+        turn, again = await self._judge(key, turn)
         planned = plan(turn)
         executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt)
         try:
@@ -121,7 +134,16 @@ class Reconciler:
             await executor.run(planned.actions)
         finally:  # what was decided has happened, whether or not all of it could be carried out yet
             await self._post_events(owner, planned)
-        return min((wish for wish in (planned.requeue_after, postponed) if wish is not None), default=None)
+        return min((wish for wish in (planned.requeue_after, postponed, again) if wish is not None), default=None)
+
+    async def _judge(self, key: Key, turn: Turn) -> tuple[Turn, float | None]:
+        """Have the live traffic judged while a new version gets some of it, or all of it beside the warm old one."""
+        status = turn.status
+        shared = status.stable is not None and (status.step is not None or status.phase is Phase.SOAKING)
+        if self._analysis is None or status.withdrawal is not None or not shared:
+            return turn, None
+        judgements, again = await self._analysis.judge(*key, turn.spec, status)
+        return replace(turn, seen=replace(turn.seen, judgements=judgements)), again
 
     async def _ask_data_plane(self, owner: Object, turn: Turn) -> Turn:
         """Look at the gateway's answers, but only when a weight waits for just that."""
@@ -217,7 +239,8 @@ def _decisions(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     def uncounted(version: Any) -> Any:
         return version.model_copy(update={"ready_replicas": 0}) if version else None
 
-    reported = {"replicas": 0, "selector": "", "conditions": _verdicts(status)}
+    metrics = [(one.name, one.verdict) for one in status.metrics]
+    reported = {"replicas": 0, "selector": "", "conditions": _verdicts(status), "metrics": metrics}
     counted = {name: uncounted(getattr(status, name)) for name in ("stable", "candidate", "previous")}
     return status.model_copy(update=reported | counted)
 

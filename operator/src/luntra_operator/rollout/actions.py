@@ -40,6 +40,14 @@ class ScaleWorkload:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectWorkload:
+    """Have a workload's pods evicted one at a time, or as anybody likes where there is but one."""
+
+    workload: str
+    protected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteWorkload:
     """Delete a workload and its check Jobs."""
 
@@ -53,12 +61,17 @@ class SelectWorkload:
     workload: str
 
 
+FrameChange = Literal["Keep", "Widen", "Replace"]
+"""What becomes of a route's frame (parents, hostnames, matches): it stays, gets today's beside it, or becomes today's alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteRoute:
     """Let the route have these weights (percent by workload, in this order) under this intent."""
 
     weights: Mapping[str, int]
     intent: str
+    frame: FrameChange = "Keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ Action = (
     | ForgetRevision
     | CreateWorkload
     | ScaleWorkload
+    | ProtectWorkload
     | DeleteWorkload
     | SelectWorkload
     | WriteRoute

@@ -15,12 +15,15 @@ from .actions import (
     DeleteRoute,
     DeleteWorkload,
     ForgetRevision,
+    FrameChange,
     KeepRevision,
+    ProtectWorkload,
     RunCheck,
     ScaleWorkload,
     SelectWorkload,
     WriteRoute,
 )
+from .observed import Route
 from .prepare import declared_checks
 from .settle import intent, selected_workload, target_weights
 from .turn import Turn
@@ -36,9 +39,10 @@ def _traffic(turn: Turn) -> list[Action]:
     route = turn.seen.route
     if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
         weights = target_weights(turn)
-        stale = route is None or route.weights != weights or route.frame != turn.seen.frame
+        frame = _frame(turn, route)
+        stale = route is None or route.weights != weights or frame != "Keep"
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
-            actions.append(WriteRoute(weights, intent(turn)))
+            actions.append(WriteRoute(weights, intent(turn), frame))
     if turn.spec.gateway is None and route is not None and route.owned:
         actions.append(DeleteRoute())
     selected, present = selected_workload(turn), turn.seen.service
@@ -46,6 +50,17 @@ def _traffic(turn: Turn) -> list[Action]:
     if selected and present != selected and turn.seen.service_owned and _safe(turn, {selected: 100}, before):
         actions.append(SelectWorkload(selected))
     return actions
+
+
+def _frame(turn: Turn, route: Route | None) -> FrameChange:
+    """Where `spec.traffic` has changed, the new frame serves before the old one goes."""
+    if route is None:
+        return "Replace"
+    if route.frame != turn.seen.frame:
+        return "Widen"
+    traffic = turn.status.traffic
+    followed = traffic is not None and traffic.observed == traffic.desired
+    return "Replace" if route.widened and followed else "Keep"
 
 
 def _safe(turn: Turn, wanted: Mapping[str, int], present: Mapping[str, int]) -> bool:
@@ -78,6 +93,8 @@ def _workloads(turn: Turn) -> list[Action]:
             actions.append(CreateWorkload(version.workload, version.revision, replicas))
         elif workload.replicas not in (None, replicas):
             actions.append(ScaleWorkload(version.workload, replicas))
+        if workload.replicas is not None and workload.protected != (replicas > 1):
+            actions.append(ProtectWorkload(version.workload, protected=replicas > 1))
     return actions
 
 

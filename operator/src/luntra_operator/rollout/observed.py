@@ -5,6 +5,7 @@ The engine never sees a Kubernetes object. Everything it may base a decision on 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from luntra_operator.api.status import Verdict, VersionStatus
 from luntra_operator.api.vocabulary import Reason
@@ -35,7 +36,8 @@ class Pod:
 class Workload:
     """Deployment, Service and ConfigMap of one version.
 
-    `replicas` is what the Deployment asks for, None where there is none; `endpoints` counts ready endpoints of the Service.
+    `replicas` is what the Deployment asks for, None where there is none; `endpoints` counts ready endpoints of the Service;
+    `protected`: its pods are evicted one at a time.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Workload:
     pods: tuple[Pod, ...] = ()
     endpoints: int = 0
     complete: bool = True
+    protected: bool = False
     problem: Problem | None = None
 
     @property
@@ -55,6 +58,7 @@ class Workload:
 class Route:
     """The route as it stands. `weights` holds our backends only, by workload.
 
+    `frame` is the hash of what it was last written for, `widened` if what was there before is still in it;
     `current`: the gateway's controller has accepted exactly this generation.
     """
 
@@ -64,6 +68,7 @@ class Route:
     frame: str | None
     current: bool
     message: str = ""
+    widened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,20 @@ class CheckRun:
     verdict: Verdict | None
     reason: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a metric of live traffic says of the candidate now.
+
+    `otherwise` is what NoData and Error count as once they have lasted for `patience` seconds; Hold: they go on holding.
+    """
+
+    metric: str
+    verdict: Verdict
+    message: str
+    patience: float = 600.0
+    otherwise: Literal["Hold", "Pass", "Fail"] = "Hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +110,8 @@ class Observed:
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
     `frame` is what today's spec says of the route; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
-    could not be asked; `refusal` says why no workload of today's spec can be rendered.
+    could not be asked; `judgements` are those of the version that gets or got the traffic last; `refusal` says
+    why no workload of today's spec can be rendered.
     """
 
     name: str
@@ -106,6 +126,7 @@ class Observed:
     service_owned: bool = True
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)
     answers: Mapping[str, int] | None = None
+    judgements: tuple[Judgement, ...] = ()
     intents: Intents = field(default_factory=Intents)
     refusal: str | None = None
     highest_ordinal: int = 0

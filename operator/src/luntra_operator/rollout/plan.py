@@ -14,6 +14,7 @@ from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Phase, Reason
 
 from .actions import Event, Plan, WriteRoute
+from .analysis import recorded
 from .conditions import conditions
 from .converge import converge
 from .intents import asked, handled
@@ -40,7 +41,8 @@ def plan(turn: Turn) -> Plan:
     if conflict is not None:
         return Plan(_reported(turn, conflict), requeue_after=30)
     limits = timers(turn.spec)
-    followed = replace(turn, status=turn.status.model_copy(update={"traffic": follow(turn, limits)}))
+    seen = {"traffic": follow(turn, limits), "metrics": recorded(turn)}
+    followed = replace(turn, status=turn.status.model_copy(update=seen))
     decision = decide(followed, limits)
     if decision.waiting is not None and decision.waiting.reason is Reason.NEEDS_DECISION:
         return Plan(_reported(turn, decision.waiting))
@@ -51,7 +53,7 @@ def plan(turn: Turn) -> Plan:
         status=_reported(decided, decision.waiting),
         actions=actions,
         events=(*_repair(turn, actions), *decision.events),
-        requeue_after=0 if moved else decision.wake,
+        requeue_after=0 if moved else _wake(decided, decision, limits),
         urgent=decision.urgent,
     )
 
@@ -88,6 +90,14 @@ def _roll_out(turn: Turn) -> Decision:
     if turn.status.phase is Phase.AWAITING_APPROVAL:
         return await_approval(turn)
     return await_ready(turn)
+
+
+def _wake(turn: Turn, decision: Decision, limits: Timers) -> float | None:
+    """When to look again; at rest too while an old frame of the route waits for the new one to be followed."""
+    route = turn.seen.route
+    if route is None or not (route.widened and route.current):
+        return decision.wake
+    return min(limits.settle_fallback, decision.wake if decision.wake is not None else limits.settle_fallback)
 
 
 def _conflict(turn: Turn) -> Problem | None:

@@ -93,6 +93,9 @@ def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
         since = turn.now if traffic.written == traffic.desired else traffic.settling_since
         nothing = {"observed": None, "observed_by": None}
         return traffic.model_copy(update={"written": written, "settling_since": since, **nothing})
+    moved = turn.seen.route is not None and turn.spec.gateway is not None and turn.seen.route.frame != turn.seen.frame
+    if moved and traffic.observed is not None:
+        return traffic.model_copy(update={"settling_since": turn.now, "observed": None, "observed_by": None})
     if traffic.observed == traffic.desired and traffic.written == written:
         return traffic
     since = (traffic.settling_since or traffic.decided_at) if traffic.written == written else turn.now
@@ -114,6 +117,8 @@ def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
     route, answers = turn.seen.route, turn.seen.answers
     if turn.spec.gateway is not None:
         if route is None or not route.current or route.weights != target_weights(turn):
+            return None
+        if route.frame != turn.seen.frame:
             return None
         if answers is not None and not _agrees(turn, traffic, answers):
             return None

@@ -9,6 +9,7 @@ from luntra_operator.api.vocabulary import Phase, Reason
 
 from . import approval
 from .actions import Event
+from .analysis import failing, silence
 from .evidence import death, obstacle
 from .history import recorded
 from .intents import asked, handled
@@ -68,9 +69,9 @@ def shift(turn: Turn) -> Decision:
     status, step, traffic = turn.status, turn.status.step, turn.status.traffic
     if traffic is None:
         return first_step(turn)
-    dead = taken_back(turn, turn.candidate) or death(turn.candidate_workload, status.restarts)
-    if dead and status.stable:
-        return _dead(turn, dead)
+    bad = _speaks_against(turn)
+    if bad and status.stable:
+        return _away(turn, bad)
     if turn.spec.gateway is None and traffic.desired < 100:
         return _next(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
     if step is None and not turn.stable_serves:
@@ -88,7 +89,7 @@ def shift(turn: Turn) -> Decision:
             waiting=Problem(Reason.PROGRESSING, f"holding {turn.candidate.version} at {step.weight} %"),
             wake=remaining,
         )
-    missing = obstacle(turn.candidate_workload, turn.spec.replicas)
+    missing = obstacle(turn.candidate_workload, turn.spec.replicas) or silence(turn)
     if missing:
         return Decision(status, waiting=missing, wake=5)
     return promote(turn) if step.weight == 100 else _next(turn, next_weight(turn.spec.steps, step.weight))
@@ -101,11 +102,11 @@ def _next(turn: Turn, weight: int) -> Decision:
 def await_approval(turn: Turn) -> Decision:
     """AwaitingApproval: the candidate is watched as it is in a step; once approved, or once no approval is wanted, it goes on."""
     step = turn.status.step
-    dead = (step and taken_back(turn, turn.candidate)) or death(turn.candidate_workload, turn.status.restarts)
-    if dead:
-        return _dead(turn, dead) if step else withdraw(turn, Reason.CANDIDATE_DIED, dead)
+    bad = _speaks_against(turn)
+    if bad:
+        return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.gateway else 100
-    missing = obstacle(turn.candidate_workload, turn.spec.replicas)
+    missing = obstacle(turn.candidate_workload, turn.spec.replicas) or silence(turn)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
         answer = approval.answer(turn)
@@ -117,11 +118,18 @@ def await_approval(turn: Turn) -> Decision:
     return _step(turn, weight, **approved) if step else introduce(turn, **approved)
 
 
-def _dead(turn: Turn, dead: str) -> Decision:
+def _speaks_against(turn: Turn) -> Problem | None:
+    """Why the candidate may not keep its traffic: what its pods say, then what its metrics say."""
+    begun = turn.status.step is not None or turn.status.phase is Phase.SHIFTING
+    dead = (begun and taken_back(turn, turn.candidate)) or death(turn.candidate_workload, turn.status.restarts)
+    return Problem(Reason.CANDIDATE_DIED, dead) if dead else failing(turn)
+
+
+def _away(turn: Turn, bad: Problem) -> Decision:
     if not turn.stable_serves and turn.candidate_workload.endpoints > 0:
-        message = f"{dead}; it keeps its traffic only because no pod of the stable version is ready"
-        return Decision(turn.status, waiting=Problem(Reason.CANDIDATE_DIED, message), wake=1)
-    return withdraw(turn, Reason.CANDIDATE_DIED, dead)
+        message = f"{bad.message}; it keeps its traffic only because no pod of the stable version is ready"
+        return Decision(turn.status, waiting=Problem(bad.reason, message), wake=1)
+    return withdraw(turn, bad.reason, bad.message)
 
 
 def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
@@ -158,12 +166,13 @@ def soak(turn: Turn, timers: Timers) -> Decision:
     if stable is None or previous is None:
         return Decision(turn.update(Phase.STABLE, previous=None))
     dead = taken_back(turn, stable) or death(turn.seen.workload(stable.workload), status.restarts)
+    bad = Problem(Reason.CANDIDATE_DIED, dead) if dead else failing(turn)
     warm = turn.seen.workload(previous.workload).endpoints > 0
     abort = asked(turn, "abort", stable)
     if abort and warm:
         return give_back(turn, Reason.ABORTED, f"luntra.io/abort: {abort}", **handled(turn, "abort", abort))
-    if dead and warm and (turn.spec.replicas or taken_back(turn, stable)):
-        return give_back(turn, Reason.CANDIDATE_DIED, dead)
+    if bad and warm and (turn.spec.replicas or taken_back(turn, stable)):
+        return give_back(turn, bad.reason, bad.message)
     if turn.spec.replicas == 0:
         return _release(turn, stable, previous)  # that there is no pod says nothing about either version
     if turn.revision == previous.revision and warm:

@@ -48,6 +48,7 @@ def begin(turn: Turn) -> Decision:
         traffic=nothing if status.stable else None,
         step=None,
         checks=[],
+        metrics=[],
         restarts={},
         rejected_revision=None,
         rejected_reason=None,
@@ -73,6 +74,7 @@ def return_to_previous(turn: Turn) -> Decision:
         traffic=TrafficStatus(workload=previous.workload, desired=100, decided_at=turn.now),
         step=StepStatus(index=len(turn.spec.steps), weight=100),
         checks=[],
+        metrics=[],
         restarts=restarts(turn.seen.workload(previous.workload)),
     )
     event = Event(Reason.TRAFFIC_SHIFTING, f"returning all traffic to {previous.version}, whose pods are still warm")

@@ -9,10 +9,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from luntra_operator.api.spec import GatewayTraffic
 from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, PORT_HTTP
+
+_WIDENED = "~"
+_MOST = {"parentRefs": 32, "hostnames": 16, "matches": 8}
+"""Entries that the Gateway API allows; of matches since its first release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class RouteState:
     weights: Mapping[str, int]
     intent: str | None
     frame: str | None
+    widened: bool
     current: bool
     message: str
 
@@ -63,11 +68,17 @@ def build(metadata: dict[str, Any], content: dict[str, Any], weights: Mapping[st
 
 
 def patch(
-    route: dict[str, Any], ours: frozenset[str], content: dict[str, Any], weights: Mapping[str, int], intent: str
+    route: dict[str, Any],
+    ours: frozenset[str],
+    content: dict[str, Any],
+    weights: Mapping[str, int],
+    intent: str,
+    change: Literal["Keep", "Widen", "Replace"] = "Keep",
 ) -> list[dict[str, Any]]:
-    """JSON Patch (RFC 6902) that gives the route these weights, this frame and this intent, and leaves all else alone.
+    """JSON Patch (RFC 6902) that gives the route these weights and this intent, and leaves all else alone.
 
-    `ours` are the workloads whose backends we may remove; other backends stay where they are.
+    `ours` are the workloads whose backends we may remove; other backends stay where they are. `change` says what becomes of the
+    frame: it stays, gets `content` beside what is there, or becomes `content`.
     """
     rules = route["spec"].get("rules") or []
     index = _our_rule(rules, ours | set(weights))
@@ -77,20 +88,49 @@ def patch(
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]}
     ]
-    new_frame = annotations.get(ANNOTATION_FRAME) != frame_hash(content)
+    mark = annotations.get(ANNOTATION_FRAME, frame_hash(content))
+    if change == "Widen":
+        content, mark = _widened(route, rules[index] if index is not None else {}, content)
+    elif change == "Replace":
+        mark = frame_hash(content)
     if index is None:
         rule = {"matches": content["matches"], "backendRefs": [_backend(n, w) for n, w in weights.items()]}
         operations.append({"op": "add", "path": "/spec/rules", "value": [*rules, rule]})
     else:
         backends = _backends(rules[index].get("backendRefs") or [], ours, weights)
         operations.append({"op": "add", "path": f"/spec/rules/{index}/backendRefs", "value": backends})
-        if new_frame:
+        if change != "Keep":
             operations.append({"op": "add", "path": f"/spec/rules/{index}/matches", "value": content["matches"]})
-    if new_frame:
+    if change != "Keep":
         operations.append({"op": "add", "path": "/spec/parentRefs", "value": content["parentRefs"]})
         operations.append({"op": "add", "path": "/spec/hostnames", "value": content["hostnames"]})
-    annotations |= {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: frame_hash(content)}
+    annotations |= {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: mark}
     return [*operations, {"op": "add", "path": "/metadata/annotations", "value": annotations}]
+
+
+def _widened(route: dict[str, Any], rule: dict[str, Any], content: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A frame with what is there and what is wanted, and its mark; what is wanted alone where both are more than a route holds."""
+    namespace = route["metadata"].get("namespace")
+
+    def gateway(ref: dict[str, Any]) -> tuple[str | None, str]:
+        return ref.get("namespace") or namespace, ref["name"]
+
+    wanted = {
+        gateway(ref) for ref in content["parentRefs"]
+    }  # a route names a Gateway twice only by listeners, and moves in one go
+    parents = [ref for ref in route["spec"].get("parentRefs") or [] if gateway(ref) not in wanted]
+    hostnames = route["spec"].get("hostnames") or []
+    every = not hostnames or not content["hostnames"]  # no hostnames means every host
+    both = {
+        "parentRefs": [*content["parentRefs"], *parents],
+        "hostnames": []
+        if every
+        else [*content["hostnames"], *(one for one in hostnames if one not in content["hostnames"])],
+        "matches": [*content["matches"], *(one for one in rule.get("matches") or [] if one not in content["matches"])],
+    }
+    if any(len(both[key]) > most for key, most in _MOST.items()):
+        return content, frame_hash(content)
+    return both, frame_hash(content) + _WIDENED
 
 
 def read(route: dict[str, Any], ours: frozenset[str]) -> RouteState:
@@ -103,7 +143,8 @@ def read(route: dict[str, Any], ours: frozenset[str]) -> RouteState:
     return RouteState(
         weights={ref["name"]: ref.get("weight", 1) for ref in refs if ref["name"] in ours},
         intent=annotations.get(ANNOTATION_INTENT),
-        frame=annotations.get(ANNOTATION_FRAME),
+        frame=annotations.get(ANNOTATION_FRAME, "").removesuffix(_WIDENED) or None,
+        widened=annotations.get(ANNOTATION_FRAME, "").endswith(_WIDENED),
         current=current,
         message=message,
     )

@@ -77,6 +77,20 @@ def _service(meta: dict[str, Any], workload: str) -> dict[str, Any]:
     }
 
 
+def disruption_budget(owner: dict[str, Any], workload: str) -> dict[str, Any]:
+    """At most one pod of the workload is evicted at a time; one that is not ready never holds a drain up."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(owner, workload, workload),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": {LABEL_WORKLOAD: workload}},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
 def deployment(owner: dict[str, Any], workload: str, revision: Revision, replicas: int) -> dict[str, Any]:
     """The Deployment of one workload.
 

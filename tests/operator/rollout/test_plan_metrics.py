@@ -1,0 +1,147 @@
+"""R2, R5, R6 and R13 as tables of turns: what metrics of live traffic do to a rollout, with scripted judgements."""
+
+from dataclasses import replace
+
+import pytest
+
+from luntra_operator.rollout.observed import Judgement, Pod
+from tests.operator.rollout.conftest import World, spec
+
+V1, V2 = "digits-w1", "digits-w2"
+BAD = Judgement("errorRate", "Fail", "4.1 % of 812 vs 0.3 % of 7402 on stable")
+SILENT = Judgement("errorRate", "NoData", "0 requests", patience=60)
+DOWN = Judgement("latency", "Error", "connection refused", patience=60)
+
+
+@pytest.mark.parametrize(("weight", "above"), [(10, (30, 60, 100)), (60, (100,))])
+def test_r2_bad_metric_takes_the_traffic_in_the_same_turn(world: World, weight: int, above: tuple[int, ...]) -> None:
+    """Breaks if a fail verdict waits for the step, the hold or another sample."""
+    world.spec = spec("v2")
+    world.until_weight(weight)
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == {V1: 100, V2: 0}
+    world.until("RolledBack")
+    assert world.status.rejected_reason == "MetricFailed"
+    assert world.status.rejected_message == "errorRate: 4.1 % of 812 vs 0.3 % of 7402 on stable"
+    assert not any(weights.get(V2) in above for weights in world.weights)
+    world.run(seconds=600)
+    assert world.weights[-1] == {V1: 100}
+
+
+def test_r2_bad_metric_counts_before_the_gateway_follows_the_weight(world: World) -> None:
+    """Breaks if metrics count only once a weight has settled."""
+    world.spec = spec("v2")
+    world.until_weight(10)
+    world.following = False
+    for _ in range(60):
+        world.run(seconds=1)
+        if world.weights[-1] == {V1: 70, V2: 30}:
+            break
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == {V1: 100, V2: 0}
+
+
+def test_bad_metric_in_the_soak_returns_all_traffic(world: World) -> None:
+    world.spec = spec("v2")
+    world.until("Soaking")
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == {V1: 100, V2: 0}
+    world.until("RolledBack")
+    assert world.status.rejected_reason == "MetricFailed"
+
+
+def test_r12_bad_metric_while_it_waits_for_approval_takes_the_traffic(world: World) -> None:
+    """Breaks if metrics are not looked at while a person is waited for."""
+    world.spec = spec("v2", approval="BeforePromotion")
+    world.until("AwaitingApproval")
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == {V1: 100, V2: 0}
+
+
+@pytest.mark.parametrize(
+    ("silent", "reason"), [(SILENT, "errorRate: 0 requests"), (DOWN, "latency: connection refused")]
+)
+def test_r5_r6_silence_holds_and_then_the_rollout_goes_on(world: World, silent: Judgement, reason: str) -> None:
+    """Breaks if silence counts as good or as bad."""
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.judgements = (silent,)
+    world.run(seconds=3600, turns=2000)
+    assert world.weights[-1] == {V1: 70, V2: 30}
+    assert world.status.phase == "Shifting"
+    assert world.status.conditions[0].message == reason
+    assert [(one.name, one.verdict) for one in world.status.metrics] == [(silent.metric, silent.verdict)]
+    world.judgements = (replace(silent, verdict="Pass", message="fine"),)
+    world.until("Soaking")
+    assert world.status.history[0].outcome == "Promoted"
+
+
+@pytest.mark.parametrize(("silent", "reason"), [(SILENT, "NoData"), (DOWN, "MetricSourceUnavailable")])
+def test_r5_lasting_silence_is_a_failure_where_that_is_declared(world: World, silent: Judgement, reason: str) -> None:
+    """Breaks if the deadline of silence is not kept, or its reason is lost."""
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.judgements = (replace(silent, otherwise="Fail"),)
+    world.run(seconds=50)
+    assert world.weights[-1] == {V1: 70, V2: 30}
+    world.run(seconds=20)
+    world.until("RolledBack")
+    assert world.status.rejected_reason == reason
+    assert world.status.rejected_message
+    assert "given up after 60 s" in world.status.rejected_message
+
+
+def test_r5_lasting_silence_passes_where_that_is_declared(world: World) -> None:
+    """Breaks if silence holds for ever although it is declared to pass."""
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.judgements = (replace(SILENT, otherwise="Pass"),)
+    world.run(seconds=50)
+    assert world.weights[-1] == {V1: 70, V2: 30}
+    world.until("Soaking")
+
+
+def test_silence_counts_anew_after_every_word(world: World) -> None:
+    world.spec = spec("v2")
+    world.until_weight(30)
+    fails = replace(SILENT, otherwise="Fail")
+    for _ in range(10):
+        world.judgements = (fails,)
+        world.run(seconds=40)
+        world.judgements = (replace(fails, verdict="Error"),)
+        world.run(seconds=40)
+    assert world.status.phase == "Shifting"
+
+
+def test_metrics_of_the_last_candidate_do_not_speak_against_the_next_one(world: World) -> None:
+    world.spec = spec("v2")
+    world.until_weight(10)
+    world.judgements = (BAD,)
+    world.until("RolledBack")
+    world.judgements = ()
+    world.spec = spec("v3")
+    world.turn()
+    assert world.status.metrics == []
+    world.until("Soaking")
+
+
+@pytest.mark.parametrize(("serving", "weights"), [(1, {V1: 100, V2: 0}), (0, {V1: 70, V2: 30})])
+def test_r13_candidate_keeps_traffic_only_if_nobody_else_can_answer(
+    world: World, serving: int, weights: dict[str, int]
+) -> None:
+    """Breaks if a degraded stable version is taken for a dead one, or a dead one for degraded."""
+    world.spec = spec("v2").model_copy(update={"replicas": 4})
+    world.until_weight(30)
+    found = world.workloads[V1]
+    pods = tuple(Pod(f"{V1}-{i}", f"uid-{V1}-{i}", ready=i < serving) for i in range(4))
+    world.workloads[V1] = replace(found, pods=pods, endpoints=serving)
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == weights
+    if not serving:
+        told = world.status.conditions[0].message
+        assert told.endswith("it keeps its traffic only because no pod of the stable version is ready")
