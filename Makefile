@@ -14,7 +14,7 @@ OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
+.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: lint unit integration e2e ## Prove everything: lint, unit, integration and
 
 unit: setup ## Unit tests and tests of the real server process; no cluster
 	@$(PYTEST) --numprocesses 2 --dist loadfile tests --ignore=tests/integration --ignore=tests/charts
+
+simulate: setup ## The whole controller in a simulated world, one story per seed (SEEDS=2000, FIRST=1); a failing seed is told
+	@$(RUN) python -m tests.simulation --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1)
 
 integration: setup binaries ## The chart, and the operator against a real API server (helm, etcd, kube-apiserver as processes)
 	@$(PYTEST) tests/charts tests/integration

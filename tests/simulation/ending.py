@@ -1,0 +1,91 @@
+"""How every story must end: once the faults have stopped and time has passed, all is as the status says, and the status is final."""
+
+from collections.abc import Iterator
+
+from luntra_operator.api.revision import revision_hash
+from luntra_operator.api.validation import parse_spec
+from luntra_operator.kube import kinds
+
+from .api_server import ApiServer, Object
+from .gateway import Gateway, backends
+
+FINAL = ("Stable", "RolledBack", "AwaitingApproval")
+
+
+def wrong_at_the_end(server: ApiServer, gateway: Gateway, name: str) -> Iterator[str]:
+    """Sentences about what is not as it should be with one ModelDeployment and with what belongs to it."""
+    owner = server.find(kinds.MODEL_DEPLOYMENT, name)
+    if owner is None:
+        yield f"{name} does not exist"
+        return
+    status = owner.get("status", {})
+    if status.get("phase") not in FINAL:
+        yield f"{name} does not come to an end: {status.get('phase')}, {_ready(status)}"
+        return
+    yield from _strangers(server, owner)
+    candidate, stable = status.get("candidate"), status.get("stable")
+    serving = [version["workload"] for version in (stable, candidate) if version]
+    for kind, wanted in ((kinds.DEPLOYMENT, serving), (kinds.CONFIG_MAP, serving)):
+        if sorted(_names(server, kind, owner)) != sorted(wanted):
+            yield f"{name} has {kind.plural} {_names(server, kind, owner)}, not {wanted}"
+    revision = revision_hash(parse_spec(owner["spec"]))
+    if status["phase"] == "RolledBack" and status.get("rejectedRevision") != revision:
+        yield f"{name} is RolledBack, but another revision than the spec's was refused"
+    if stable is None:
+        return
+    if status["phase"] == "Stable" and stable["revision"] != revision:
+        yield f"{name} is Stable with another revision than the spec's"
+    yield from _traffic(server, gateway, owner, stable["workload"])
+    for workload in serving:
+        piece = server.find(kinds.ENDPOINT_SLICE, f"{workload}-slice") or {"endpoints": []}
+        if len(piece["endpoints"]) != owner["spec"]["replicas"]:
+            yield f"{workload} has {len(piece['endpoints'])} endpoints"
+    if status["phase"] == "Stable" and _ready(status) != "True Stable":
+        yield f"{name} is Stable but Ready is {_ready(status)}"
+
+
+def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) -> Iterator[str]:
+    name, status = owner["metadata"]["name"], owner["status"]
+    service = server.find(kinds.SERVICE, name)
+    if service is None or stable not in service["spec"]["selector"].values():
+        yield f"the Service {name} does not select {stable}"
+    route = server.find(kinds.HTTP_ROUTE, name)
+    if (route is not None) != ("traffic" in owner["spec"]):
+        yield f"the route {name} {'exists' if route else 'does not exist'}"
+    if route is None:
+        return
+    step = status.get("step") or {"weight": 0}
+    wanted = {stable: 100 - step["weight"]}
+    if step["weight"]:
+        wanted[status["candidate"]["workload"]] = step["weight"]
+    ours = {ref: weight for ref, weight in backends(route).items() if ref.startswith(f"{name}-w") and weight}
+    if ours != wanted:
+        yield f"the route {name} says {ours}, not {wanted}"
+    forced = {ref: weight for ref, weight in gateway.in_force.get(name, {}).items() if ref.startswith(f"{name}-w") and weight}
+    if forced != wanted:
+        yield f"the gateway sends {forced}, not {wanted}"
+
+
+def _strangers(server: ApiServer, owner: Object) -> Iterator[str]:
+    """Nothing is left of an object that was deleted and made anew."""
+    alive = {body["metadata"]["uid"] for body in server.all(kinds.MODEL_DEPLOYMENT)}
+    for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.HTTP_ROUTE, kinds.CONTROLLER_REVISION):
+        for body in server.all(kind):
+            if not alive & {ref["uid"] for ref in body["metadata"]["ownerReferences"]}:
+                yield f"{kind.kind} {body['metadata']['name']} is left behind"
+    found = {body["metadata"]["name"] for body in server.all(kinds.SERVICE)}
+    workloads = {body["metadata"]["name"] for body in server.all(kinds.DEPLOYMENT)}
+    if extra := found - workloads - {body["metadata"]["name"] for body in server.all(kinds.MODEL_DEPLOYMENT)}:
+        yield f"Services {sorted(extra)} are left over"
+
+
+def _names(server: ApiServer, kind: kinds.Kind, owner: Object) -> list[str]:
+    uid = owner["metadata"]["uid"]
+    owned = [body for body in server.all(kind) if uid in {ref["uid"] for ref in body["metadata"]["ownerReferences"]}]
+    return sorted(body["metadata"]["name"] for body in owned)
+
+
+def _ready(status: Object) -> str:
+    return next(
+        (f"{one['status']} {one['reason']}" for one in status.get("conditions", []) if one["type"] == "Ready"), "unknown"
+    )

@@ -1,0 +1,97 @@
+"""A gateway: its controller reads routes and says so in their status; its proxies follow somewhat before or after that."""
+
+import asyncio
+import random
+from collections import Counter
+
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import LABEL_REVISION
+from luntra_operator.controller.dataplane import BROKEN, SAMPLES
+from luntra_operator.kube import kinds
+
+from .api_server import ApiServer, Caller, Object, Write
+from .cluster import Later
+
+GATEWAY = Caller("gateway")
+PROXY_LAG = 1.0
+"""Longest time, in seconds, from reading a route to sending requests as it says."""
+
+
+def backends(route: Object) -> dict[str, int]:
+    """Weight by backend over all rules of a route."""
+    refs = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+    return {ref["name"]: ref.get("weight", 1) for ref in refs}
+
+
+def _foreign(backend: str) -> bool:
+    """Whether a backend is somebody else's; theirs exist."""
+    return backend.startswith("foreign-")
+
+
+class Gateway:
+    """`in_force` is what the proxies do now, by route; `stuck_until` when the controller reads routes again."""
+
+    def __init__(self, server: ApiServer, rng: random.Random, later: Later) -> None:
+        """Serve the routes that `server` stores."""
+        self._server, self._rng, self._later = server, rng, later
+        self.in_force: dict[str, dict[str, int]] = {}
+        self.stuck_until = 0.0
+        self.reachable = True
+        self.asked = 0
+        self._reads = 0
+        self._followed: dict[str, int] = {}
+
+    def heard(self, write: Write) -> None:
+        """Read a route again when it, or a Service, has changed."""
+        if write.kind is kinds.HTTP_ROUTE:
+            self._later(self._rng.uniform(0.02, 0.5), self._read, write.name)
+        elif write.kind is kinds.SERVICE and write.verb != "patch":
+            for route in self._server.all(kinds.HTTP_ROUTE):
+                if write.name in backends(route):
+                    self._later(self._rng.uniform(0.02, 0.5), self._read, route["metadata"]["name"])
+
+    def _read(self, name: str) -> None:
+        remaining = self.stuck_until - asyncio.get_running_loop().time()
+        if remaining > 0:
+            self._later(remaining, self._read, name)
+            return
+        route = self._server.find(kinds.HTTP_ROUTE, name)
+        told = backends(route) if route else {}
+        self._reads += 1
+        self._later(self._rng.random() * PROXY_LAG, self._follow, name, told, self._reads)
+        if route is None:
+            return
+        missing = [name for name in told if not _foreign(name) and self._server.find(kinds.SERVICE, name) is None]
+        conditions = [
+            {"type": kind, "status": "True" if good else "False", "reason": reason, "observedGeneration": generation}
+            for generation in (route["metadata"]["generation"],)
+            for kind, good, reason in (
+                ("Accepted", True, "Accepted"),
+                ("ResolvedRefs", not missing, "BackendNotFound" if missing else "ResolvedRefs"),
+            )
+        ]
+        parents = [{"parentRef": parent, "conditions": conditions} for parent in route["spec"]["parentRefs"]]
+        self._server.report(GATEWAY, kinds.HTTP_ROUTE, name, {"parents": parents})
+
+    def _follow(self, name: str, weights: dict[str, int], number: int) -> None:
+        if number > self._followed.get(name, 0):
+            self.in_force[name], self._followed[name] = weights, number
+
+    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
+        """What `luntra_operator.controller.dataplane.DataPlane` would see."""
+        self.asked += 1
+        await asyncio.sleep(0.01)
+        told = self.in_force.get(model, {}).items()
+        weights = {name: weight for name, weight in told if weight and not _foreign(name)}  # others send no revision
+        if not self.reachable or not weights:
+            return None
+        found = self._rng.choices(list(weights), list(weights.values()), k=SAMPLES)
+        return Counter(self._revision(name) for name in found)
+
+    def _revision(self, workload: str) -> str:
+        piece = self._server.find(kinds.ENDPOINT_SLICE, f"{workload}-slice")
+        deployment = self._server.find(kinds.DEPLOYMENT, workload)
+        if not piece or not piece["endpoints"] or not deployment:
+            return BROKEN
+        revision: str = deployment["metadata"]["labels"][LABEL_REVISION]
+        return revision

@@ -1,0 +1,274 @@
+"""What must hold at every write, whatever happened before: the promises R1 to R21 as far as a write can break them.
+
+A promise speaks of what the operator could know. Between its reads and its write the world moves on, so a
+workload counts as alive if it had a ready endpoint at any time since the turn began that led to the write.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from luntra_operator.api.quantities import seconds
+from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, LABEL_REVISION
+from luntra_operator.kube import kinds
+
+from .api_server import ApiServer, Object, Write, belongs_to, copied, moment
+from .gateway import Gateway, backends
+from .wire import OPERATOR
+
+MD = kinds.MODEL_DEPLOYMENT
+CHILDREN = (kinds.CONFIG_MAP, kinds.SERVICE, kinds.DEPLOYMENT, kinds.HTTP_ROUTE, kinds.JOB, kinds.CONTROLLER_REVISION)
+
+
+@dataclass
+class Memory:
+    """What one object has been through; `reached` and `since` are the highest weight decided for a workload, and when.
+
+    `banned` were taken back, `unrecorded` only by the route's intent; `promoted` have been stable.
+    """
+
+    banned: set[str] = field(default_factory=set)
+    unrecorded: set[str] = field(default_factory=set)
+    promoted: set[str] = field(default_factory=set)
+    reached: dict[str, int] = field(default_factory=dict)
+    since: dict[str, datetime] = field(default_factory=dict)
+    revision_of: dict[str, str] = field(default_factory=dict)
+    paused_since: float | None = None
+    approval_edited: float = 0.0
+    route_edited: float = float("-inf")
+
+
+class Invariants:
+    """Looks at each write; `violated` is told what is wrong."""
+
+    def __init__(self, server: ApiServer, gateway: Gateway, violated: Callable[[str], None]) -> None:
+        """Judge what `server` tells."""
+        self._server, self._gateway, self._violated = server, gateway, violated
+        self._memory: dict[str, Memory] = {}
+        self._endpoints: dict[str, tuple[int, float]] = {}
+
+    def heard(self, write: Write) -> None:
+        """Judge one write."""
+        if write.kind is kinds.ENDPOINT_SLICE:
+            self._count(write)
+        elif write.kind is MD and write.after:
+            self._object(write, write.after)
+        elif write.kind in CHILDREN:
+            self._child(write)
+
+    def _demand(self, holds: object, otherwise: str) -> None:
+        if not holds:
+            self._violated(otherwise)
+
+    # Who is alive.
+
+    def _count(self, write: Write) -> None:
+        workload = write.name.removesuffix("-slice")
+        count = len(write.after["endpoints"]) if write.after else 0
+        before = self._endpoints.get(workload, (0, 0.0))[0]
+        if bool(count) != bool(before):
+            self._endpoints[workload] = (count, write.at)
+            if not count:
+                self._forgive(belongs_to(workload))
+
+    def alive(self, workload: str, since: float) -> bool:
+        """Whether it had a ready endpoint at any time since then."""
+        count, changed = self._endpoints.get(workload, (0, float("-inf")))
+        return count > 0 or changed >= since
+
+    def _alive_throughout(self, workload: str, since: float) -> bool:
+        count, changed = self._endpoints.get(workload, (0, 0.0))
+        return count > 0 and changed < since
+
+    def _forgive(self, name: str) -> None:
+        """A rollback that nobody could record is known from the route alone, and holds only while another version lives."""
+        found = self._server.find(MD, name)
+        if found is not None:
+            memory = self._of(found)
+            versions = _versions(found.get("status", {}))
+            memory.unrecorded = {
+                one for one in memory.unrecorded if any(self._endpoints.get(v, (0, 0.0))[0] for v in versions - {one})
+            }
+
+    def _of(self, body: Object) -> Memory:
+        return self._memory.setdefault(body["metadata"]["uid"], Memory())
+
+    # The object itself.
+
+    def _object(self, write: Write, after: Object) -> None:
+        memory = self._of(after)
+        if write.verb == "status":
+            self._status(write, after, memory)
+            return
+        rollout = after["spec"]["rollout"]
+        paused = rollout.get("paused", False)
+        memory.paused_since = (memory.paused_since or write.at) if paused else None
+        if write.before and write.before["spec"]["rollout"]["approval"] != rollout["approval"]:
+            memory.approval_edited = write.at
+
+    def _status(self, write: Write, after: Object, memory: Memory) -> None:
+        before, status = (write.before or {}).get("status", {}), after["status"]
+        self._demand(write.caller.name == OPERATOR, "somebody else writes the status")
+        for number in ("attempt", "nextOrdinal"):
+            self._demand(status[number] >= before.get(number, 0), f"{number} goes back to {status[number]}")
+        self._demand(status["attempt"] <= before.get("attempt", 0) + 1, "an attempt is left out")
+        candidate, stable = status.get("candidate"), status.get("stable")
+        self._demand(candidate or not status.get("step"), "a step without a candidate")
+        withdrawal = status.get("withdrawal")
+        if withdrawal and candidate and (stable or withdrawal["rejected"]):
+            memory.banned.add(candidate["workload"])
+        if stable:
+            memory.promoted.add(stable["workload"])
+            self._demand(stable["workload"] not in memory.banned, f"{stable['workload']} was taken back and is stable")
+        if status["attempt"] > before.get("attempt", 0) and candidate:
+            again = candidate["revision"] == before.get("rejectedRevision")
+            asked = status["handled"].get("retry") != before.get("handled", {}).get("retry")
+            self._demand(not again or asked, f"{candidate['version']} was refused and is tried again unasked")
+        self._step(after["spec"], status, memory)
+
+    def _step(self, spec: Object, status: Object, memory: Memory) -> None:
+        """The decision: from the weight before to the next declared one, after its hold, with the approval that is wanted.
+
+        The write has a precondition, so the spec is the one that the decision was made from.
+        """
+        traffic, candidate = status.get("traffic"), status.get("candidate")
+        if not (traffic and candidate and status.get("stable")):
+            return
+        workload, weight = traffic["workload"], traffic["desired"]
+        reached = memory.reached.get(workload, 0)
+        if weight <= reached or workload in memory.promoted:
+            return
+        decided = datetime.fromisoformat(traffic["decidedAt"])
+        steps = spec["rollout"].get("steps") or []
+        allowed = min((step["weight"] for step in steps if step["weight"] > reached), default=100)
+        self._demand(weight <= allowed, f"{workload} gets {weight} % after {reached} %, but the next step is {allowed} %")
+        if reached:
+            hold = next((seconds(step["hold"]) for step in steps if step["weight"] == reached), 0.0)
+            held = (decided - memory.since[workload]).total_seconds()
+            self._demand(held >= hold, f"{reached} % of {workload} was held for {held:.3f} s, not {hold:g} s")
+        self._approval(spec, status, memory, first=not reached, last=bool(reached) and weight == 100)
+        memory.reached[workload], memory.since[workload] = weight, decided
+
+    def _approval(self, spec: Object, status: Object, memory: Memory, *, first: bool, last: bool) -> None:
+        mode, candidate = spec["rollout"]["approval"], status["candidate"]
+        edited = memory.approval_edited
+        started = datetime.fromisoformat(status["attemptStartedAt"])
+        wanted = (mode == "BeforePromotion" and last) or (
+            mode == "BeforeTraffic" and first and started > moment(edited)
+        )
+        given = status["handled"].get("approve", "").split("/")[0]
+        names = (candidate["version"], candidate["revision"], candidate["digest"])
+        self._demand(not wanted or given in names, f"{candidate['version']} goes on without approval")
+
+    # What belongs to it.
+
+    def _child(self, write: Write) -> None:
+        owner = self._server.find(MD, belongs_to(write.name))
+        uids = {ref["uid"] for ref in write.body["metadata"].get("ownerReferences", ())}
+        if owner is None or "deletionTimestamp" in owner["metadata"] or owner["metadata"]["uid"] not in uids:
+            return  # nothing is promised of what goes with its owner
+        memory = self._of(owner)
+        if write.caller.name == OPERATOR:
+            paused = memory.paused_since is not None and memory.paused_since < write.caller.since
+            self._demand(not paused, f"{write.name} is written although the object is paused")
+            self._written(write, owner, memory)
+        elif write.kind is kinds.HTTP_ROUTE and write.verb != "status":
+            memory.route_edited = write.at
+            if write.after is None:
+                memory.unrecorded.clear()
+
+    def _written(self, write: Write, owner: Object, memory: Memory) -> None:
+        status = owner.get("status", {})
+        if write.kind is kinds.HTTP_ROUTE and write.after:
+            self._route(write, write.after, status, memory)
+        elif write.kind is kinds.HTTP_ROUTE:
+            memory.unrecorded.clear()  # with the route goes what only it knew
+        elif write.kind is kinds.DEPLOYMENT:
+            self._deployment(write, status, memory)
+        elif write.kind is kinds.SERVICE and write.after and write.name == owner["metadata"]["name"]:
+            if "traffic" not in owner["spec"]:
+                before = {next(iter(write.before["spec"]["selector"].values())): 100} if write.before else {}
+                now = {next(iter(write.after["spec"]["selector"].values())): 100}
+                self._served(write, before, now, status, memory)
+        elif write.kind is kinds.SERVICE and write.after is None:
+            self._unused(write, owner, memory)
+
+    def _route(self, write: Write, after: Object, status: Object, memory: Memory) -> None:
+        name = write.name
+        before = _ours(name, write.before) if write.before else {}
+        weights = _ours(name, after)
+        self._demand(sum(weights.values()) == 100, f"weights of {name} do not add up: {weights}")
+        self._demand(all(0 <= weight <= 100 for weight in weights.values()), f"weights of {name}: {weights}")
+        if write.before:
+            same = _foreign(name, write.before) == _foreign(name, after)
+            self._demand(same, f"what others wrote into the route of {name} is lost")
+        self._served(write, before, weights, status, memory)
+        traffic = status.get("traffic") or {}
+        urgent = after["metadata"]["annotations"][ANNOTATION_INTENT].endswith("/0")
+        if traffic and weights.get(traffic["workload"], 0) != traffic["desired"]:
+            leaves = urgent and not weights.get(traffic["workload"], 0)
+            self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
+            if traffic["workload"] in {*memory.reached, *memory.promoted}:
+                memory.unrecorded.add(traffic["workload"])
+
+    def _served(
+        self, write: Write, before: Mapping[str, int], after: Mapping[str, int], status: Object, memory: Memory
+    ) -> None:
+        since, stable = write.caller.since, (status.get("stable") or {}).get("workload")
+        for name, weight in after.items():
+            raised = weight > before.get(name, -1)
+            lonely = weight and stable in (None, name)  # nobody else is there to serve
+            self._demand(
+                not raised or lonely or self.alive(name, since), f"{name} gets {weight} % without a ready endpoint"
+            )
+            taken = name in memory.banned or name in memory.unrecorded
+            self._demand(not (raised and weight and taken), f"{name} was taken back and gets {weight} % again")
+        served = any(weight and self._alive_throughout(name, since) for name, weight in before.items())
+        serves = any(weight and self.alive(name, since) for name, weight in after.items())
+        self._demand(serves or not served, f"traffic that {dict(before)} served is left to {dict(after)}, which cannot")
+
+    def _deployment(self, write: Write, status: Object, memory: Memory) -> None:
+        name = write.name
+        if write.after is None:
+            self._unused(write, self._server.find(MD, belongs_to(name)) or {}, memory)
+            stable = (status.get("stable") or {}).get("workload")
+            self._demand(name != stable, f"{name} is stable and is deleted")
+        elif write.before is None:
+            revision = write.after["metadata"]["labels"][LABEL_REVISION]
+            known = memory.revision_of.setdefault(name, revision)
+            self._demand(known == revision, f"{name} was {known} and is used again for {revision}")
+            self._demand(name in _versions(status), f"{name} is created before the status speaks of it")
+
+    def _unused(self, write: Write, owner: Object, memory: Memory) -> None:
+        """A workload goes only when no request can reach it; not so where somebody else has just put it into the route."""
+        name, route = write.name, self._server.find(kinds.HTTP_ROUTE, owner["metadata"]["name"])
+        share = self._gateway.in_force.get(owner["metadata"]["name"], {}).get(name, 0)
+        meddled = write.at - memory.route_edited < 5
+        self._demand(not share or meddled, f"{name} is deleted while the gateway sends it {share} %")
+        named = route is not None and name in backends(route)
+        self._demand(not named or meddled, f"{name} is deleted while the route names it")
+
+
+def _versions(status: Object) -> set[str]:
+    return {status[role]["workload"] for role in ("stable", "candidate", "previous") if status.get(role)}
+
+
+def _ours(name: str, route: Object) -> dict[str, int]:
+    return {ref: weight for ref, weight in backends(route).items() if re.fullmatch(rf"{name}-w\d+", ref)}
+
+
+def _foreign(name: str, route: Object) -> tuple[Any, ...]:
+    """All of a route but our backends, our annotations and what the spec says of its frame."""
+    meta, rules = route["metadata"], copied(route["spec"])["rules"]
+    rest = []
+    for rule in rules:
+        kept = [ref for ref in rule.get("backendRefs") or [] if not re.fullmatch(rf"{name}-w\d+", ref["name"])]
+        if kept or set(rule) - {"matches", "backendRefs"}:
+            rest.append({**rule, "backendRefs": kept})
+    notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key not in _OUR_NOTES}
+    return rest, notes, meta.get("labels")
+
+
+_OUR_NOTES = (ANNOTATION_INTENT, ANNOTATION_FRAME)

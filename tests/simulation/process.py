@@ -1,0 +1,130 @@
+"""The operator's process: started, fed with news of the API server, killed without warning, started again.
+
+What runs in it is the operator's own code: the work queue, the reconciler, the watch handlers and the net below them. All
+of its memory dies with it.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from luntra_operator.api.vocabulary import LABEL_DEPLOYMENT
+from luntra_operator.controller.execute import Images
+from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.kube import kinds
+from luntra_operator.kube.errors import KubeError
+from luntra_operator.kube.kinds import Kind
+from luntra_operator.runtime.main import _resync
+from luntra_operator.runtime.settings import Settings
+from luntra_operator.runtime.watches import Watches
+
+from .api_server import WATCHED, ApiServer, Object, Write, moment
+from .gateway import Gateway
+from .wire import Weather, Wire
+
+if TYPE_CHECKING:
+    from luntra_operator.kube.client import Kube
+
+IMAGES = Images(serving="luntra/inference:1", checks="luntra/operator:1")
+SETTINGS = Settings(serving_image=IMAGES.serving, check_image=IMAGES.checks, namespace="luntra", identity="simulated")
+
+
+class Process:
+    """One operator after the other."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        gateway: Gateway,
+        weather: Weather,
+        rng: random.Random,
+        meddle: Callable[[Kind, str], None],
+        tell: Callable[[str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Make ready; `tell` hears of starts and ends, `meddle` of writes about to happen, `failed` of a broken program."""
+        self._server, self._gateway, self._weather, self._rng = server, gateway, weather, rng
+        self._meddle, self._tell, self._failed = meddle, tell, failed
+        self._loop = asyncio.get_running_loop()
+        self._watches: Watches | None = None
+        self._wire: Wire | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._news: dict[str, float] = {}
+        self.turns = self.requests = 0
+
+    def start(self) -> None:
+        """Start with an empty memory."""
+        self._tell("starts")
+        self._wire = Wire(self._server, self._weather, self.kill, self._meddle)
+        kube = cast("Kube", self._wire)
+        reconcile = Reconciler(kube, self._gateway, IMAGES, clock=lambda: moment(self._loop.time()))
+
+        async def counted(key: tuple[str, str]) -> float | None:
+            self.turns += 1
+            try:
+                return await reconcile(key)
+            except KubeError:
+                raise
+            except Exception as error:
+                self._failed(f"the operator fails with {error!r}")
+                raise
+
+        queue = WorkQueue(counted, workers=2)
+        self._watches = Watches(queue, ())
+        self._tasks = [self._loop.create_task(queue.run()), self._loop.create_task(_resync(kube, queue, SETTINGS))]
+        for kind in WATCHED:
+            for body in self._server.all(kind):
+                self._announce(kind, None, body)
+
+    def kill(self) -> None:
+        """End at once; a new process starts after a while."""
+        if self._wire is None:
+            return
+        self._tell("is killed")
+        self._end()
+        self._loop.call_later(self._rng.choice((0.5, 2, 10, 30)) * (0.5 + self._rng.random()), self.start)
+
+    def _end(self) -> None:
+        if self._wire is not None:
+            self._wire.cut()
+            self.requests += self._wire.requests
+        for task in self._tasks:
+            task.cancel()
+        self._wire = self._watches = None
+
+    def heard(self, write: Write) -> None:
+        """News for the watches, some time after the write, now and then twice."""
+        if self._watches is not None and write.kind in WATCHED:
+            what = "ADDED" if write.before is None else "MODIFIED" if write.after else "DELETED"
+            self._announce(write.kind, what, write.body)
+            if self._rng.random() < 0.02:
+                self._announce(write.kind, what, write.body)
+
+    def _announce(self, kind: Kind, what: str | None, body: Object) -> None:
+        """Within a kind news keep their order, as in a watch; in an outage they wait for its end."""
+        lag = self._rng.expovariate(1) if self._rng.random() < 0.05 else 0.002
+        earliest = max(self._loop.time(), self._weather.out_until) + lag
+        due = self._news[kind.plural] = max(earliest, self._news.get(kind.plural, 0.0))
+        self._loop.call_at(due, self._deliver, self._watches, kind, {"type": what, "object": body})
+
+    def _deliver(self, watches: Watches, kind: Kind, event: Object) -> None:
+        if watches is not self._watches:
+            return
+        labels = event["object"]["metadata"].get("labels", {})
+        if kind is kinds.MODEL_DEPLOYMENT:
+            _run(watches._object_event(event))
+        elif kind is kinds.HTTP_ROUTE:
+            _run(watches._route_event(event))
+        elif LABEL_DEPLOYMENT in labels:
+            _run(watches._child_event(event))
+
+
+def _run(handler: Coroutine[Any, Any, None]) -> None:
+    """The handlers only add to the queue and wait for nothing."""
+    try:
+        handler.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("a watch handler waits for something")

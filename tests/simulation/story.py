@@ -1,0 +1,250 @@
+"""One seed, one story: what happens to whom and when, and what came of it."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from luntra_operator.kube import kinds
+from luntra_operator.kube.kinds import Kind
+from tests.operator.controller.fake_time import in_fake_time
+
+from .api_server import START, ApiServer
+from .cluster import Cluster
+from .ending import wrong_at_the_end
+from .gateway import Gateway
+from .invariants import Invariants
+from .process import Process
+from .trace import Trace
+from .users import CHECKS, VERSIONS, User
+from .wire import Weather
+
+QUIET = 300.0
+"""Virtual seconds after the last fault in which all must come to its end."""
+
+TURNS = 4000
+"""More turns than any story needs; an operator that takes so many is in a loop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a story ended: with nothing violated, if all is well."""
+
+    seed: int
+    violated: str | None
+    turns: int
+    requests: int
+    virtual: float
+    trace: Trace
+
+
+class Story:
+    """A cluster, its gateway, its users and one operator, all led by one seed."""
+
+    def __init__(self, seed: int) -> None:
+        """Set the scene; must run on a virtual clock."""
+        self._seed = seed
+        self._loop = asyncio.get_running_loop()
+        self._rng = self._stream("story")
+        random.seed(seed)  # the queue's jitter
+        later = self._loop.call_later
+        self._trace = Trace(self._loop.time)
+        self._server = ApiServer(self._loop.time)
+        self._weather = self._drawn_weather()
+        self._cluster = Cluster(self._server, self._stream("cluster"), later)
+        self._gateway = Gateway(self._server, self._stream("gateway"), later)
+        self._process = Process(
+            self._server,
+            self._gateway,
+            self._weather,
+            self._stream("process"),
+            self._meddle,
+            lambda what: self._trace.tell("operator", what),
+            self._violation,
+        )
+        self._loop.set_exception_handler(lambda _, context: self._violation(f"{context}"))
+        self._meddling = self._rng.choice((0.0, 0.0, 0.02, 0.1))
+        self._violated: str | None = None
+        self._over = asyncio.Event()
+        invariants = Invariants(self._server, self._gateway, self._violation)
+        self._server.listeners += [
+            self._trace.heard,
+            invariants.heard,
+            self._cluster.heard,
+            self._gateway.heard,
+            self._process.heard,
+        ]
+        names = ("alpha", "beta") if self._rng.random() < 0.2 else ("alpha",)
+        self._users = [self._user(name) for name in names]
+
+    def _stream(self, name: str) -> random.Random:
+        return random.Random(f"{self._seed}/{name}")
+
+    def _drawn_weather(self) -> Weather:
+        """Each kind of fault is there in some seeds, rarely or often."""
+        draw = self._rng.choice
+        return Weather(
+            self._stream("weather"),
+            fails=draw((0, 0, 0.002, 0.01)),
+            loses=draw((0, 0, 0.02, 0.1)),
+            hangs=draw((0, 0, 0, 0.01)),
+            kills=draw((0, 0, 0.02, 0.1)),
+            slow=draw((0, 0, 0.02, 0.2)),
+        )
+
+    def _user(self, name: str) -> User:
+        draw = self._rng.choice
+        return User(
+            name,
+            self._server,
+            self._stream(name),
+            self._loop.call_later,
+            plan=draw(("two", "two", "three", "one", "none")),
+            checks=draw(("", "", "e", "eb")),
+            approval=draw(("Never", "Never", "Never", "BeforeTraffic", "BeforePromotion")),
+            patience=draw(("40s", "24h")),
+            replicas=draw((1, 2, 2, 3)),
+            split=self._rng.random() < 0.85,
+        )
+
+    async def told(self) -> Outcome:
+        """Let it happen."""
+        self._process.start()
+        at = self._rng.uniform(2, 14)
+        for _ in range(self._rng.randint(2, 9)):
+            self._loop.call_later(at, self._something)
+            at += self._rng.expovariate(1 / 5)
+        await self._time_passes(at)
+        if not self._violated:
+            self._heal()
+            await self._time_passes(QUIET)
+        if not self._violated:
+            self._judge()
+        now = self._loop.time() - START
+        return Outcome(self._seed, self._violated, self._process.turns, self._process.requests, now, self._trace)
+
+    async def _time_passes(self, duration: float) -> None:
+        timer = self._loop.call_later(duration, self._over.set)
+        await self._over.wait()
+        timer.cancel()
+        self._over.clear()
+        if self._process.turns > TURNS:
+            self._violation(f"the operator took {self._process.turns} turns")
+
+    def _judge(self) -> None:
+        for user in self._users:
+            for wrong in wrong_at_the_end(self._server, self._gateway, user.name):
+                self._violation(wrong)
+
+    def _violation(self, what: str) -> None:
+        self._trace.tell("JUDGE", what)
+        self._violated = self._violated or what
+        self._over.set()
+
+    # What may happen.
+
+    def _something(self) -> None:
+        user = self._rng.choice(self._users)
+        happenings: tuple[tuple[int, Callable[[], None]], ...] = (
+            (24, user.new_version),
+            (4, user.edited_plan),
+            (5, user.scaled),
+            (4, user.paused),
+            (4, user.approval_mode),
+            (3, user.moved_traffic),
+            (7, user.asked),
+            (6, user.approves),
+            (2, user.recreated),
+            (3, user.touched),
+            (6, user.foreign_weights),
+            (5, user.foreign_content),
+            (3, user.route_deleted),
+            (16, lambda: self._pod_trouble(user)),
+            (7, self._version_trouble),
+            (6, self._gateway_trouble),
+            (5, self._outage),
+            (6, self._process.kill),
+        )
+        weights = [weight for weight, _ in happenings]
+        self._rng.choices([happening for _, happening in happenings], weights)[0]()
+
+    def _pod_trouble(self, user: User) -> None:
+        """Pods of one workload crash, are evicted or drained, or are unready for a moment: one of them, or all."""
+        workloads = [
+            one["metadata"]["name"]
+            for one in self._server.all(kinds.DEPLOYMENT)
+            if one["metadata"]["name"].startswith(f"{user.name}-")
+        ]
+        if not workloads:
+            return
+        pods = self._cluster.pods(self._rng.choice(workloads))
+        what = self._rng.choice(("crash", "crash", "evict", "drain", "blink"))
+        for pod in pods[: self._rng.choice((1, 1, 3))]:
+            self._cluster.befalls(what, pod)
+
+    def _version_trouble(self) -> None:
+        """From now on a version starts or checks badly, or well."""
+        version = self._rng.choice(VERSIONS)
+        if self._rng.random() < 0.5:
+            self._cluster.health[version] = self._rng.choice(("good", "slow", "crash", "permanent", "pull"))
+            self._trace.tell("world", f"pods of {version} start {self._cluster.health[version]}")
+        else:
+            check = self._rng.choice(sorted(CHECKS))
+            verdict = self._cluster.verdicts[version, check] = self._rng.choice(("Pass", "Fail", "error", "hang"))
+            self._trace.tell("world", f"{check} of {version}: {verdict}")
+
+    def _gateway_trouble(self) -> None:
+        """It reads no routes for a while, or can or cannot be asked."""
+        if self._rng.random() < 0.4:
+            self._gateway.reachable = not self._gateway.reachable
+            self._trace.tell("world", f"the gateway can {'' if self._gateway.reachable else 'not '}be asked")
+        else:
+            duration = self._rng.choice((2, 8, 80))
+            self._gateway.stuck_until = self._loop.time() + duration
+            self._trace.tell("world", f"the gateway reads no routes for {duration} s")
+
+    def _outage(self) -> None:
+        """The API server does not answer, or takes no new Deployment, for a while."""
+        until = self._loop.time() + self._rng.choice((1, 5, 25))
+        if self._rng.random() < 0.7:
+            self._weather.out_until = until
+            self._trace.tell("world", f"the API server is out until {until - START:.3f}")
+        else:
+            self._weather.quota_until = until
+            self._trace.tell("world", f"the quota is used up until {until - START:.3f}")
+
+    def _meddle(self, kind: Kind, name: str) -> None:
+        """Somebody is quicker than a write of the operator that is about to arrive."""
+        if not self._weather.happens(self._meddling):
+            return
+        for user in self._users:
+            if name == user.name and kind is kinds.HTTP_ROUTE:
+                self._rng.choice((user.foreign_content, user.foreign_weights, user.route_deleted))()
+            elif name == user.name and kind is kinds.MODEL_DEPLOYMENT:
+                self._rng.choice((user.touched, user.new_version))()
+
+    def _heal(self) -> None:
+        """All is well from now on; nothing that was decided is taken back."""
+        self._trace.tell("world", "all is well from now on")
+        self._weather.clear_up()
+        self._meddling = 0.0
+        self._cluster.health.clear()
+        self._cluster.verdicts.clear()
+        self._gateway.stuck_until = 0.0
+        for user in self._users:
+            user.declare(replicas=max(1, user.declared["replicas"]), paused=False)
+
+
+def tell(seed: int) -> Outcome:
+    """The story of a seed; the same seed tells the same story."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # what the operator logs of ten thousand failures is of no use
+
+    async def story() -> Outcome:
+        return await Story(seed).told()
+
+    try:
+        return in_fake_time(story())
+    finally:
+        logging.disable(disabled)

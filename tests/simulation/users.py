@@ -1,0 +1,203 @@
+"""ModelDeployments as users declare, change and delete them, and everybody else who edits what is not theirs."""
+
+import hashlib
+import random
+from functools import cache
+from typing import Any
+
+from luntra_operator.api.vocabulary import ANNOTATION_ABORT, ANNOTATION_APPROVE, ANNOTATION_RETRY, API_VERSION, KIND
+from luntra_operator.kube import kinds
+
+from .api_server import ApiServer, Caller, Object, copied
+from .cluster import Later
+
+USER = Caller("user")
+FOREIGN = Caller("somebody")
+MD = kinds.MODEL_DEPLOYMENT
+VERSIONS = ("v1", "v2", "v3", "v4")
+PLANS: dict[str, list[Object]] = {
+    "three": [{"weight": 10, "hold": "5s"}, {"weight": 40, "hold": "3s"}, {"weight": 70, "hold": "2s"}],
+    "two": [{"weight": 20, "hold": "4s"}, {"weight": 60, "hold": "4s"}],
+    "one": [{"weight": 50, "hold": "8s"}],
+    "none": [],
+}
+CHECKS: dict[str, Object] = {
+    "evaluation": {
+        "dataset": {"uri": "https://models.example/eval.npz", "digest": "sha256:" + "0" * 64},
+        "metric": "accuracy",
+        "min": 0.9,
+        "timeout": "5s",
+    },
+    "benchmark": {"requests": 10, "timeout": "5s"},
+}
+DEFAULTS: dict[str, Any] = {
+    "version": "v1",
+    "plan": "two",
+    "checks": "",
+    "replicas": 2,
+    "split": True,
+    "approval": "Never",
+    "patience": "40s",
+    "soak": "6s",
+    "paused": False,
+}
+
+
+@cache
+def _model(version: str) -> Object:
+    digest = hashlib.sha256(version.encode()).hexdigest()
+    return {"version": version, "uri": f"https://models.example/{version}", "digest": f"sha256:{digest}"}
+
+
+def spec(declared: dict[str, Any]) -> Object:
+    """The spec of an object; `checks` is any of e (evaluation) and b (benchmark), `split` says whether there is a gateway."""
+    rollout: Object = {
+        "soak": declared["soak"],
+        "approval": declared["approval"],
+        "deadlines": {"ready": "40s", "step": "60s", "approval": declared["patience"]},
+        "checks": {name: block for name, block in CHECKS.items() if name[0] in declared["checks"]},
+    }
+    if declared["split"]:
+        rollout["steps"] = PLANS[declared["plan"]]
+    if declared["paused"]:
+        rollout["paused"] = True
+    traffic = {"traffic": {"gateway": {"parentRefs": [{"name": "gateway"}]}}} if declared["split"] else {}
+    return {
+        "model": _model(declared["version"]),
+        "serving": {"runtime": {"deadline": "1s"}},
+        "replicas": declared["replicas"],
+        "rollout": rollout,
+        **traffic,
+    }
+
+
+class User:
+    """Declares one object, and does to it and its route whatever it is told to."""
+
+    def __init__(self, name: str, server: ApiServer, rng: random.Random, later: Later, **declared: Any) -> None:
+        """Create the object."""
+        self.name = name
+        self._server, self._rng, self._later = server, rng, later
+        self.declared = DEFAULTS | declared
+        self._tokens = 0
+        self.create()
+
+    def create(self) -> None:
+        """Create the object, unless it exists or its predecessor is not quite gone."""
+        if self._server.find(MD, self.name) is None:
+            body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": self.name}}
+            self._server.create(USER, MD, {**body, "spec": copied(spec(self.declared))})
+        else:
+            self._later(1.0, self.create)
+
+    def declare(self, **changes: Any) -> None:
+        """Change the spec."""
+        self.declared |= changes
+        self._server.edit(USER, MD, self.name, lambda body: body.update(spec=copied(spec(self.declared))))
+
+    def new_version(self) -> None:
+        """Any version, the stable one included."""
+        self.declare(version=self._rng.choice(VERSIONS))
+
+    def edited_plan(self) -> None:
+        """Other steps, other checks, another soak."""
+        checks = self._rng.choice(("", "", "e", "eb"))
+        self.declare(plan=self._rng.choice(sorted(PLANS)), checks=checks, soak=self._rng.choice(("0s", "6s", "20s")))
+
+    def scaled(self) -> None:
+        """None to three replicas."""
+        self.declare(replicas=self._rng.choice((0, 1, 2, 2, 3)))
+
+    def paused(self) -> None:
+        """For a while nothing may be touched."""
+        self.declare(paused=True)
+        self._later(self._rng.uniform(0.5, 20), lambda: self.declare(paused=False))
+
+    def approval_mode(self) -> None:
+        """Another one."""
+        self.declare(approval=self._rng.choice(("Never", "BeforeTraffic", "BeforePromotion")))
+
+    def moved_traffic(self) -> None:
+        """With a gateway, or without."""
+        self.declare(split=not self.declared["split"])
+
+    def asked(self) -> None:
+        """Approve, abort or retry, mostly something that makes sense."""
+        annotation = self._rng.choice((ANNOTATION_APPROVE, ANNOTATION_APPROVE, ANNOTATION_ABORT, ANNOTATION_RETRY))
+        self._tokens += 1
+        value = f"{self._rng.choice((self.declared['version'], *VERSIONS))}/{self._tokens}"
+
+        def annotate(body: Object) -> None:
+            body["metadata"].setdefault("annotations", {})[annotation] = value
+
+        self._server.edit(USER, MD, self.name, annotate)
+
+    def approves(self) -> None:
+        """Somebody has read that approval is wanted."""
+        found = self._server.find(MD, self.name)
+        if found and found.get("status", {}).get("phase") == "AwaitingApproval":
+            version = found["status"]["candidate"]["version"]
+            self._server.edit(
+                USER, MD, self.name, lambda body: body["metadata"].update(annotations={ANNOTATION_APPROVE: version})
+            )
+
+    def recreated(self) -> None:
+        """The object is deleted, in the background or in the foreground, and made anew before long."""
+        if self._rng.random() < 0.5:
+            self._server.delete(USER, MD, self.name)
+        else:
+            gone = "2026-01-01T00:00:00Z"
+            self._server.edit(USER, MD, self.name, lambda body: body["metadata"].update(deletionTimestamp=gone))
+        self._later(self._rng.choice((0.1, 2.0, 15.0)), self.create)
+
+    def touched(self) -> None:
+        """A label that nobody cares for makes a new resourceVersion."""
+        label = {"touched": str(self._rng.randrange(1000))}
+        self._server.edit(FOREIGN, MD, self.name, lambda body: body["metadata"].update(labels=label))
+
+    # What others do to the route.
+
+    def foreign_weights(self) -> None:
+        """Somebody sets the weights of our backends to anything."""
+
+        def change(route: Object) -> None:
+            for ref in _refs(route):
+                if ref["name"].startswith(f"{self.name}-w"):
+                    ref["weight"] = self._rng.choice((0, 0, 10, 50, 100))
+
+        self._server.edit(FOREIGN, kinds.HTTP_ROUTE, self.name, change)
+
+    def foreign_content(self) -> None:
+        """Somebody adds what only they understand."""
+        number = self._rng.randrange(1000)
+
+        def change(route: Object) -> None:
+            rules, what = route["spec"]["rules"], self._rng.randrange(5)
+            mine: list[Object] = [
+                rule for rule in rules if any(name.startswith(f"{self.name}-w") for name in _names(rule))
+            ]
+            if what == 0:
+                route["metadata"].setdefault("annotations", {})["somebody/note"] = str(number)
+            elif what == 1:
+                route["metadata"]["labels"]["somebody"] = str(number)
+            elif what == 2:
+                extra = {"name": f"foreign-{number}", "port": 80, "weight": 1}
+                rules.append({"matches": [{"path": {"value": f"/{number}"}}], "backendRefs": [extra]})
+            elif what == 3 and mine:
+                mine[0]["filters"] = [{"type": "RequestHeaderModifier", "set": number}]
+            elif mine:
+                mine[0]["backendRefs"].append({"name": f"foreign-{number}", "port": 80, "weight": 0})
+
+        self._server.edit(FOREIGN, kinds.HTTP_ROUTE, self.name, change)
+
+    def route_deleted(self) -> None:
+        """Somebody deletes the route."""
+        self._server.delete(FOREIGN, kinds.HTTP_ROUTE, self.name)
+
+
+def _refs(route: Object) -> list[Object]:
+    return [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+
+
+def _names(rule: Object) -> list[str]:
+    return [ref["name"] for ref in rule.get("backendRefs") or []]

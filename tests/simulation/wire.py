@@ -1,0 +1,185 @@
+"""The way between one operator process and the API server: it delays, loses and breaks requests, as the seed says.
+
+It has the public surface of `luntra_operator.kube.client.Kube` that the controller uses. Each request arrives at the
+server, and takes effect there, a while after it was sent; the answer takes a while more or never comes. When the process is
+killed, a request on its way may still arrive.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luntra_operator.kube.client import REQUEST_TIMEOUT
+from luntra_operator.kube.errors import KubeError, RefusedError, UnavailableError
+from luntra_operator.kube.kinds import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Kind
+
+from .api_server import ApiServer, Caller, Object, belongs_to, copied
+
+OPERATOR = "operator"
+
+
+@dataclass
+class Weather:
+    """How likely each failure is, per request; the API server is out, and the quota used up, until a time.
+
+    `fails`: nothing happens and there is no answer. `loses`, `hangs`: it happens, and the answer is lost, which the operator
+    learns at once or by its time-out. `kills`: the process ends as its write arrives, or just before. `slow`: a way is long.
+    """
+
+    rng: random.Random
+    fails: float = 0.0
+    loses: float = 0.0
+    hangs: float = 0.0
+    kills: float = 0.0
+    slow: float = 0.0
+    out_until: float = 0.0
+    quota_until: float = 0.0
+
+    def clear_up(self) -> None:
+        """Nothing goes wrong any more."""
+        self.fails = self.loses = self.hangs = self.kills = self.slow = self.out_until = self.quota_until = 0.0
+
+    def delay(self) -> float:
+        """Seconds of one way."""
+        drawn = self.rng.random()
+        return 0.3 * drawn / self.slow if drawn < self.slow else 0.002 + 0.01 * drawn
+
+    def happens(self, likelihood: float) -> bool:
+        """Whether something of that likelihood happens now."""
+        return likelihood > 0 and self.rng.random() < likelihood
+
+
+class Wire:
+    """The requests of one process. `kill` is called where the seed ends the process at a write."""
+
+    def __init__(
+        self, server: ApiServer, weather: Weather, kill: Callable[[], None], meddle: Callable[[Kind, str], None]
+    ) -> None:
+        """Connect to `server`; `meddle` is told of each write that is about to take effect, and may be quicker."""
+        self._server, self._weather, self._kill, self._meddle = server, weather, kill, meddle
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[asyncio.Future[Any], None] = {}
+        self._turns: dict[str, float] = {}
+        self._dead = False
+        self.requests = 0
+
+    def cut(self) -> None:
+        """The process is dead: it gets no answer any more."""
+        self._dead = True
+        for answer in self._pending:
+            answer.cancel()
+
+    # The port that the controller uses.
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        """See `Kube.get`."""
+
+        def read() -> Object | None:
+            if kind is MODEL_DEPLOYMENT:
+                self._turns[name] = self._loop.time()
+            found = self._server.find(kind, name)
+            return copied(found) if found else None
+
+        return await self._read(read)
+
+    async def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
+        """See `Kube.list`."""
+        return await self._read(lambda: self._server.list(kind, selector))
+
+    async def create(self, kind: Kind, body: Object) -> Object:
+        """See `Kube.create`."""
+        return await self._write(kind, body["metadata"]["name"], lambda by: self._server.create(by, kind, body))
+
+    async def apply(self, kind: Kind, body: Object) -> Object:
+        """See `Kube.apply`."""
+        return await self._write(kind, body["metadata"]["name"], lambda by: self._server.apply(by, kind, body))
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> Object:
+        """See `Kube.patch`."""
+        return await self._write(kind, name, lambda by: self._server.patch(by, kind, name, operations))
+
+    async def merge(self, kind: Kind, namespace: str, name: str, change: Object) -> Object:
+        """See `Kube.merge`."""
+        return await self._write(kind, name, lambda by: self._server.merge(by, kind, name, change))
+
+    async def replace_status(self, kind: Kind, body: Object) -> Object:
+        """See `Kube.replace_status`."""
+        return await self._write(kind, body["metadata"]["name"], lambda by: self._server.replace_status(by, kind, body))
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """See `Kube.delete`."""
+        await self._write(kind, name, lambda by: self._server.delete(by, kind, name))
+
+    # How it gets there.
+
+    async def _read(self, read: Callable[[], Any]) -> Any:
+        weather = self._weather
+        fails = weather.happens(weather.fails)
+
+        def arrives(answer: asyncio.Future[Any]) -> None:
+            if answer.done():
+                return
+            if fails or self._loop.time() < weather.out_until:
+                answer.set_exception(UnavailableError("no answer from the API server"))
+            else:
+                answer.set_result(read())
+
+        return await self._sent(weather.delay(), arrives)
+
+    async def _write(self, kind: Kind, name: str, write: Callable[[Caller], Any]) -> Any:
+        weather = self._weather
+        caller = Caller(OPERATOR, self._turns.get(belongs_to(name), self._loop.time()))
+        fails, loses, hangs = (weather.happens(each) for each in (weather.fails, weather.loses, weather.hangs))
+        kills, first = weather.happens(weather.kills), weather.rng.random() < 0.5
+
+        def arrives(answer: asyncio.Future[Any]) -> None:
+            if self._dead and first:
+                return  # it was not on its way yet
+            if kills and first:
+                self._kill()
+                return
+            error: KubeError | None = None
+            result = None
+            try:
+                if fails or self._loop.time() < weather.out_until:
+                    raise UnavailableError("no answer from the API server")  # noqa: TRY301 - as the client would
+                if kind is DEPLOYMENT and self._loop.time() < weather.quota_until:
+                    raise RefusedError("deployments.apps is forbidden: exceeded quota: compute (403)")  # noqa: TRY301
+                if kind is not EVENT:
+                    self._meddle(kind, name)
+                result = write(caller)
+            except KubeError as told:
+                error = told
+            if loses or hangs:
+                error = UnavailableError("the answer of the API server was lost")
+            if kills and not self._dead:
+                self._kill()
+            if not answer.done():
+                self._loop.call_later(REQUEST_TIMEOUT if hangs else weather.delay(), _answered, answer, result, error)
+
+        return await self._sent(weather.delay(), arrives)
+
+    async def _sent(self, delay: float, arrives: Callable[[asyncio.Future[Any]], None]) -> Any:
+        if self._dead:
+            raise asyncio.CancelledError
+        self.requests += 1
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._pending[answer] = None
+        self._loop.call_later(delay, arrives, answer)
+        try:
+            return await answer
+        finally:
+            self._pending.pop(answer, None)
+
+
+def _answered(answer: asyncio.Future[Any], result: Any, error: KubeError | None) -> None:
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
