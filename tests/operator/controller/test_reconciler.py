@@ -267,6 +267,12 @@ async def test_what_an_earlier_turn_stored_counts_and_not_todays_settings(operat
     assert template["spec"]["containers"][0]["image"] == "luntra/inference:old"
 
 
+async def test_name_that_a_deleted_object_has_left_to_garbage_collection_is_not_used_again(operator: Operator) -> None:
+    operator.pod("digits-w3-0", {"luntra.io/model-deployment": "digits", "luntra.io/workload": "digits-w3"})
+    await operator.reconcile(KEY)
+    assert operator.status["candidate"]["workload"] == "digits-w4"
+
+
 async def test_existing_parts_of_a_workload_are_left_as_they_are(stable: Operator) -> None:
     await stable.kube.delete(kinds.SERVICE, "team-a", "digits-w1")
     stable.kube.writes.clear()

@@ -32,7 +32,11 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Live objects of one ModelDeployment, as read; `route` may be somebody else's object of the same name."""
+    """Live objects of one ModelDeployment, as read; `route` may be somebody else's object of the same name.
+
+    `taken` are the names of workloads that must not be used again: also those that a deleted object of this name left
+    to garbage collection, whose pods would pass for new ones of another version.
+    """
 
     revisions: dict[str, Revision]
     deployments: list[Object]
@@ -44,6 +48,7 @@ class Children:
     jobs: list[Object]
     route: Object | None
     route_api: bool
+    taken: frozenset[str]
 
 
 async def read_children(kube: Kube, owner: Object) -> Children:
@@ -54,9 +59,12 @@ async def read_children(kube: Kube, owner: Object) -> Children:
     """
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
     selector = f"{LABEL_DEPLOYMENT}={name}"
+    labelled: list[Object] = []
 
     async def owned(kind: kinds.Kind) -> list[Object]:
-        return [child for child in await kube.list(kind, namespace, selector) if owned_by(owner, child)]
+        found = await kube.list(kind, namespace, selector)
+        labelled.extend(found)
+        return [child for child in found if owned_by(owner, child)]
 
     async def route() -> tuple[Object | None, bool]:
         try:
@@ -95,6 +103,7 @@ async def read_children(kube: Kube, owner: Object) -> Children:
         jobs=jobs,
         route=found,
         route_api=api,
+        taken=frozenset(child["metadata"]["labels"].get(LABEL_WORKLOAD, "") for child in (*labelled, *pods, *slices)),
     )
 
 
@@ -137,7 +146,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         checks=readers.check_runs(children.jobs, children.pods, jobs),
         refusal=refusal(spec),
         intents=_intents(owner["metadata"].get("annotations", {})),
-        highest_ordinal=max(map(ordinal, names), default=0),
+        highest_ordinal=max(map(ordinal, names | children.taken), default=0),
     )
 
 
