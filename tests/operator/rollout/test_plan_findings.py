@@ -210,3 +210,18 @@ def test_old_version_is_not_deleted_before_the_gateway_has_forgotten_it(hostile:
     hostile.gateway(following=True)
     hostile.run(seconds=5)
     assert V1 not in hostile.workloads
+
+
+def test_superseded_first_version_stays_until_the_gateway_is_seen_to_send_to_the_next_one() -> None:
+    world = HostileWorld(spec=declared("v1"), answering=False)
+    world.run()
+    world.spec = declared("v2")
+    world.run(seconds=2)
+    assert world.route is not None
+    assert (world.status.phase, world.route.weights, world.route.current) == ("Shifting", {V2: 100}, True)
+    world.answering, world.in_force = True, {V1: 100}  # the gateway's proxies are not as far as its controller
+    world.run(seconds=3)
+    assert V1 in world.workloads
+    world.in_force = {V2: 100}
+    world.run(seconds=3)
+    assert sorted(world.workloads) == [V2]

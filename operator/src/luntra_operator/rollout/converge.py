@@ -113,10 +113,12 @@ def _checks(turn: Turn) -> list[Action]:
 def _leftovers(turn: Turn) -> list[Action]:
     """Workloads that no version needs and no route names; a gateway may still send to what it was told a moment ago."""
     wanted = {version.workload for version in _versions(turn)}
-    route = turn.seen.route
+    route, traffic = turn.seen.route, turn.status.traffic
     named = (set(route.weights) if route else set()) | {turn.seen.service}
     if route is not None and not route.current:
         return []
+    if turn.status.stable is None and traffic is not None and traffic.observed != traffic.desired:
+        return []  # a superseded first version serves until the gateway is seen to send to the next one
     return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in wanted | named]
 
 
