@@ -7,13 +7,15 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_WORKLOAD
 from luntra_operator.kube import kinds
-from luntra_operator.kube.kinds import Kind
 
 from .api_server import ApiServer, Caller, Object, Write
+
+if TYPE_CHECKING:
+    from luntra_operator.kube.kinds import Kind
 
 CLUSTER = Caller("cluster")
 COLLECTED = (
@@ -34,7 +36,7 @@ class Cluster:
     """kubelet, controller manager and garbage collector.
 
     `health` says by version how its pods start (good, slow, crash, permanent, pull), `verdicts` by version and check how a
-    Job ends (Pass, Fail, error, hang).
+    Job ends (Pass, Fail, error, hang); `serves` what each pod, by UID, has loaded.
     """
 
     def __init__(self, server: ApiServer, rng: random.Random, later: Later) -> None:
@@ -44,6 +46,7 @@ class Cluster:
         self._numbers: Counter[str] = Counter()
         self.health: dict[str, str] = {}
         self.verdicts: dict[tuple[str, str], str] = {}
+        self.serves: dict[str, str | None] = {}
 
     def heard(self, write: Write) -> None:
         """Look at what a write concerns, soon."""
@@ -97,7 +100,7 @@ class Cluster:
 
     def _new_pod(self, owner: str, uid: str, labels: Object, then: Callable[[str, str], None]) -> None:
         self._numbers[owner] += 1
-        meta = {"name": f"{owner}-{self._numbers[owner]}", "labels": labels}
+        meta: Object = {"name": f"{owner}-{self._numbers[owner]}", "labels": labels}
         meta["ownerReferences"] = [{"name": owner, "uid": uid, "controller": True}]
         pod = self._server.create(CLUSTER, kinds.POD, {"metadata": meta, "status": _status("Pending")})
         self._later(self._rng.uniform(0.2, 2), then, meta["name"], pod["metadata"]["uid"])
@@ -133,6 +136,7 @@ class Cluster:
     def _pod_gets_ready(self, name: str, uid: str) -> None:
         pod = self._living(name, uid)
         if pod is not None:
+            self.serves.setdefault(uid, self.version_of(_label(pod, LABEL_WORKLOAD) or ""))
             self._server.report(CLUSTER, kinds.POD, name, _status("Running", ready=True, restarts=_restarts(pod)))
 
     def version_of(self, workload: str) -> str | None:
@@ -177,7 +181,7 @@ class Cluster:
             "labels": {**found["metadata"]["labels"], "kubernetes.io/service-name": service},
             "ownerReferences": [{"name": service, "uid": found["metadata"]["uid"], "controller": True}],
         }
-        endpoints = [{"addresses": [pod["metadata"]["name"]], "conditions": {"ready": True}} for pod in ready]
+        endpoints = [{"targetRef": {"uid": pod["metadata"]["uid"]}, "conditions": {"ready": True}} for pod in ready]
         self._server.apply(CLUSTER, kinds.ENDPOINT_SLICE, {"metadata": meta, "endpoints": endpoints})
 
     # Checks.
@@ -252,7 +256,13 @@ def _restarts(pod: Object) -> int:
 
 
 def _status(
-    phase: str, *, ready: bool = False, restarts: int = 0, ended: int | None = None, waiting: str = "", message: str = ""
+    phase: str,
+    *,
+    ready: bool = False,
+    restarts: int = 0,
+    ended: int | None = None,
+    waiting: str = "",
+    message: str = "",
 ) -> Object:
     state: Object = {"running": {}} if ready else {}
     if ended is not None:

@@ -7,12 +7,13 @@ from luntra_operator.api.validation import parse_spec
 from luntra_operator.kube import kinds
 
 from .api_server import ApiServer, Object
+from .cluster import Cluster
 from .gateway import Gateway, backends
 
 FINAL = ("Stable", "RolledBack", "AwaitingApproval")
 
 
-def wrong_at_the_end(server: ApiServer, gateway: Gateway, name: str) -> Iterator[str]:
+def wrong_at_the_end(server: ApiServer, cluster: Cluster, gateway: Gateway, name: str) -> Iterator[str]:
     """Sentences about what is not as it should be with one ModelDeployment and with what belongs to it."""
     owner = server.find(kinds.MODEL_DEPLOYMENT, name)
     if owner is None:
@@ -22,26 +23,36 @@ def wrong_at_the_end(server: ApiServer, gateway: Gateway, name: str) -> Iterator
     if status.get("phase") not in FINAL:
         yield f"{name} does not come to an end: {status.get('phase')}, {_ready(status)}"
         return
-    yield from _strangers(server, owner)
-    candidate, stable = status.get("candidate"), status.get("stable")
-    serving = [version["workload"] for version in (stable, candidate) if version]
-    for kind, wanted in ((kinds.DEPLOYMENT, serving), (kinds.CONFIG_MAP, serving)):
-        if sorted(_names(server, kind, owner)) != sorted(wanted):
-            yield f"{name} has {kind.plural} {_names(server, kind, owner)}, not {wanted}"
-    revision = revision_hash(parse_spec(owner["spec"]))
+    yield from _strangers(server)
+    yield from _children(server, owner)
+    revision, stable = revision_hash(parse_spec(owner["spec"])), status.get("stable")
     if status["phase"] == "RolledBack" and status.get("rejectedRevision") != revision:
         yield f"{name} is RolledBack, but another revision than the spec's was refused"
     if stable is None:
         return
-    if status["phase"] == "Stable" and stable["revision"] != revision:
-        yield f"{name} is Stable with another revision than the spec's"
+    if status["phase"] == "Stable" and (stable["revision"], _ready(status)) != (revision, "True Stable"):
+        yield f"{name} is Stable with revision {stable['revision']}, not {revision}, and Ready is {_ready(status)}"
     yield from _traffic(server, gateway, owner, stable["workload"])
-    for workload in serving:
-        piece = server.find(kinds.ENDPOINT_SLICE, f"{workload}-slice") or {"endpoints": []}
-        if len(piece["endpoints"]) != owner["spec"]["replicas"]:
-            yield f"{workload} has {len(piece['endpoints'])} endpoints"
-    if status["phase"] == "Stable" and _ready(status) != "True Stable":
-        yield f"{name} is Stable but Ready is {_ready(status)}"
+    for version in filter(None, (stable, status.get("candidate"))):
+        piece = server.find(kinds.ENDPOINT_SLICE, f"{version['workload']}-slice") or {"endpoints": []}
+        served = [cluster.serves.get(endpoint["targetRef"]["uid"]) for endpoint in piece["endpoints"]]
+        if served != [version["version"]] * owner["spec"]["replicas"]:
+            yield f"the endpoints of {version['workload']} serve {served}, not {version['version']}"
+
+
+def _children(server: ApiServer, owner: Object) -> Iterator[str]:
+    """Exactly the workloads that the status speaks of.
+
+    But a first version that was superseded before it was stable goes on serving until another one does.
+    """
+    name, status = owner["metadata"]["name"], owner["status"]
+    wanted = {status[role]["workload"] for role in ("stable", "candidate") if status.get(role)}
+    route = server.find(kinds.HTTP_ROUTE, name)
+    spare = set(backends(route)) if route and not status.get("stable") else set()
+    for kind in (kinds.DEPLOYMENT, kinds.CONFIG_MAP):
+        found = set(_names(server, kind, owner)) - spare
+        if found != wanted - spare:
+            yield f"{name} has {kind.plural} {sorted(found)}, not {sorted(wanted)}"
 
 
 def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) -> Iterator[str]:
@@ -61,12 +72,14 @@ def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) ->
     ours = {ref: weight for ref, weight in backends(route).items() if ref.startswith(f"{name}-w") and weight}
     if ours != wanted:
         yield f"the route {name} says {ours}, not {wanted}"
-    forced = {ref: weight for ref, weight in gateway.in_force.get(name, {}).items() if ref.startswith(f"{name}-w") and weight}
+    forced = {
+        ref: weight for ref, weight in gateway.in_force.get(name, {}).items() if ref.startswith(f"{name}-w") and weight
+    }
     if forced != wanted:
         yield f"the gateway sends {forced}, not {wanted}"
 
 
-def _strangers(server: ApiServer, owner: Object) -> Iterator[str]:
+def _strangers(server: ApiServer) -> Iterator[str]:
     """Nothing is left of an object that was deleted and made anew."""
     alive = {body["metadata"]["uid"] for body in server.all(kinds.MODEL_DEPLOYMENT)}
     for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.HTTP_ROUTE, kinds.CONTROLLER_REVISION):
@@ -87,5 +100,6 @@ def _names(server: ApiServer, kind: kinds.Kind, owner: Object) -> list[str]:
 
 def _ready(status: Object) -> str:
     return next(
-        (f"{one['status']} {one['reason']}" for one in status.get("conditions", []) if one["type"] == "Ready"), "unknown"
+        (f"{one['status']} {one['reason']}" for one in status.get("conditions", []) if one["type"] == "Ready"),
+        "unknown",
     )

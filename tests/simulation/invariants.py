@@ -15,11 +15,15 @@ from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, 
 from luntra_operator.kube import kinds
 
 from .api_server import ApiServer, Object, Write, belongs_to, copied, moment
+from .cluster import Cluster
 from .gateway import Gateway, backends
 from .wire import OPERATOR
 
 MD = kinds.MODEL_DEPLOYMENT
 CHILDREN = (kinds.CONFIG_MAP, kinds.SERVICE, kinds.DEPLOYMENT, kinds.HTTP_ROUTE, kinds.JOB, kinds.CONTROLLER_REVISION)
+
+FORGETTING = 5.0
+"""Seconds after somebody else's edit of a route in which a proxy may still do what that edit said."""
 
 
 @dataclass
@@ -43,9 +47,9 @@ class Memory:
 class Invariants:
     """Looks at each write; `violated` is told what is wrong."""
 
-    def __init__(self, server: ApiServer, gateway: Gateway, violated: Callable[[str], None]) -> None:
+    def __init__(self, server: ApiServer, cluster: Cluster, gateway: Gateway, violated: Callable[[str], None]) -> None:
         """Judge what `server` tells."""
-        self._server, self._gateway, self._violated = server, gateway, violated
+        self._server, self._cluster, self._gateway, self._violated = server, cluster, gateway, violated
         self._memory: dict[str, Memory] = {}
         self._endpoints: dict[str, tuple[int, float]] = {}
 
@@ -81,6 +85,13 @@ class Invariants:
     def _alive_throughout(self, workload: str, since: float) -> bool:
         count, changed = self._endpoints.get(workload, (0, 0.0))
         return count > 0 and changed < since
+
+    def _impostors(self, workload: str) -> bool:
+        """Whether a pod that gets the workload's requests serves something else."""
+        piece = self._server.find(kinds.ENDPOINT_SLICE, f"{workload}-slice")
+        wanted = self._cluster.version_of(workload)
+        uids = [endpoint["targetRef"]["uid"] for endpoint in piece["endpoints"]] if piece else []
+        return any(self._cluster.serves[uid] != wanted for uid in uids)
 
     def _forgive(self, name: str) -> None:
         """A rollback that nobody could record is known from the route alone, and holds only while another version lives."""
@@ -143,7 +154,9 @@ class Invariants:
         decided = datetime.fromisoformat(traffic["decidedAt"])
         steps = spec["rollout"].get("steps") or []
         allowed = min((step["weight"] for step in steps if step["weight"] > reached), default=100)
-        self._demand(weight <= allowed, f"{workload} gets {weight} % after {reached} %, but the next step is {allowed} %")
+        self._demand(
+            weight <= allowed, f"{workload} gets {weight} % after {reached} %, but the next step is {allowed} %"
+        )
         if reached:
             hold = next((seconds(step["hold"]) for step in steps if step["weight"] == reached), 0.0)
             held = (decided - memory.since[workload]).total_seconds()
@@ -225,6 +238,10 @@ class Invariants:
             )
             taken = name in memory.banned or name in memory.unrecorded
             self._demand(not (raised and weight and taken), f"{name} was taken back and gets {weight} % again")
+            if raised and weight:
+                self._demand(
+                    not self._impostors(name), f"{name} gets {weight} %, but its endpoints serve another version"
+                )
         served = any(weight and self._alive_throughout(name, since) for name, weight in before.items())
         serves = any(weight and self.alive(name, since) for name, weight in after.items())
         self._demand(serves or not served, f"traffic that {dict(before)} served is left to {dict(after)}, which cannot")
@@ -242,13 +259,20 @@ class Invariants:
             self._demand(name in _versions(status), f"{name} is created before the status speaks of it")
 
     def _unused(self, write: Write, owner: Object, memory: Memory) -> None:
-        """A workload goes only when no request can reach it; not so where somebody else has just put it into the route."""
+        """A workload goes only when no request that it could answer can reach it.
+
+        Not so where somebody else has just edited the route. A gateway that still serves a deleted route says so nowhere; and a
+        probe sees revisions: it cannot tell from another a workload of the same one, nor one without endpoints from nothing.
+        """
         name, route = write.name, self._server.find(kinds.HTTP_ROUTE, owner["metadata"]["name"])
+        if route is None or write.at - memory.route_edited < FORGETTING:
+            return
         share = self._gateway.in_force.get(owner["metadata"]["name"], {}).get(name, 0)
-        meddled = write.at - memory.route_edited < 5
-        self._demand(not share or meddled, f"{name} is deleted while the gateway sends it {share} %")
-        named = route is not None and name in backends(route)
-        self._demand(not named or meddled, f"{name} is deleted while the route names it")
+        wanted = (owner["status"].get("traffic") or {}).get("workload", "")
+        same = memory.revision_of.get(name) == memory.revision_of.get(wanted)
+        answers = self.alive(name, write.caller.since) and not same
+        self._demand(not (share and answers), f"{name} is deleted while the gateway sends it {share} %")
+        self._demand(name not in backends(route), f"{name} is deleted while the route names it")
 
 
 def _versions(status: Object) -> set[str]:

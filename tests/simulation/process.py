@@ -109,8 +109,8 @@ class Process:
         due = self._news[kind.plural] = max(earliest, self._news.get(kind.plural, 0.0))
         self._loop.call_at(due, self._deliver, self._watches, kind, {"type": what, "object": body})
 
-    def _deliver(self, watches: Watches, kind: Kind, event: Object) -> None:
-        if watches is not self._watches:
+    def _deliver(self, watches: Watches | None, kind: Kind, event: Object) -> None:
+        if watches is None or watches is not self._watches:
             return
         labels = event["object"]["metadata"].get("labels", {})
         if kind is kinds.MODEL_DEPLOYMENT:

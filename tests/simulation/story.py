@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from luntra_operator.kube import kinds
 from luntra_operator.kube.kinds import Kind
@@ -19,6 +19,9 @@ from .process import Process
 from .trace import Trace
 from .users import CHECKS, VERSIONS, User
 from .wire import Weather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUIET = 300.0
 """Virtual seconds after the last fault in which all must come to its end."""
@@ -67,7 +70,7 @@ class Story:
         self._meddling = self._rng.choice((0.0, 0.0, 0.02, 0.1))
         self._violated: str | None = None
         self._over = asyncio.Event()
-        invariants = Invariants(self._server, self._gateway, self._violation)
+        invariants = Invariants(self._server, self._cluster, self._gateway, self._violation)
         self._server.listeners += [
             self._trace.heard,
             invariants.heard,
@@ -134,7 +137,7 @@ class Story:
 
     def _judge(self) -> None:
         for user in self._users:
-            for wrong in wrong_at_the_end(self._server, self._gateway, user.name):
+            for wrong in wrong_at_the_end(self._server, self._cluster, self._gateway, user.name):
                 self._violation(wrong)
 
     def _violation(self, what: str) -> None:
@@ -155,7 +158,7 @@ class Story:
             (3, user.moved_traffic),
             (7, user.asked),
             (6, user.approves),
-            (2, user.recreated),
+            (4, user.recreated),
             (3, user.touched),
             (6, user.foreign_weights),
             (5, user.foreign_content),

@@ -81,7 +81,7 @@ def _pod(body: Object) -> str:
     container = status["containerStatuses"][0]
     ready = "ready" if container["ready"] else "not ready"
     leaving = ", leaving" if "deletionTimestamp" in body["metadata"] else ""
-    state = next(iter(container["state"].values()), {})
+    state: Object = next(iter(container["state"].values()), {})
     return f"{status['phase']}, {ready}, {container['restartCount']} restarts {state or ''}{leaving}"
 
 

@@ -96,9 +96,7 @@ class Wire:
         """See `Kube.apply`."""
         return await self._write(kind, body["metadata"]["name"], lambda by: self._server.apply(by, kind, body))
 
-    async def patch(
-        self, kind: Kind, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
-    ) -> Object:
+    async def patch(self, kind: Kind, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> Object:
         """See `Kube.patch`."""
         return await self._write(kind, name, lambda by: self._server.patch(by, kind, name, operations))
 
@@ -145,12 +143,9 @@ class Wire:
             error: KubeError | None = None
             result = None
             try:
-                if fails or self._loop.time() < weather.out_until:
-                    raise UnavailableError("no answer from the API server")  # noqa: TRY301 - as the client would
-                if kind is DEPLOYMENT and self._loop.time() < weather.quota_until:
-                    raise RefusedError("deployments.apps is forbidden: exceeded quota: compute (403)")  # noqa: TRY301
-                if kind is not EVENT:
-                    self._meddle(kind, name)
+                if fails:
+                    raise UnavailableError("no answer from the API server")
+                self._admit(kind, name)
                 result = write(caller)
             except KubeError as told:
                 error = told
@@ -162,6 +157,16 @@ class Wire:
                 self._loop.call_later(REQUEST_TIMEOUT if hangs else weather.delay(), _answered, answer, result, error)
 
         return await self._sent(weather.delay(), arrives)
+
+    def _admit(self, kind: Kind, name: str) -> None:
+        """What may happen to any write just before it takes effect."""
+        now = self._loop.time()
+        if now < self._weather.out_until:
+            raise UnavailableError("no answer from the API server")
+        if kind is DEPLOYMENT and now < self._weather.quota_until:
+            raise RefusedError("deployments.apps is forbidden: exceeded quota: compute (403)")
+        if kind is not EVENT:
+            self._meddle(kind, name)
 
     async def _sent(self, delay: float, arrives: Callable[[asyncio.Future[Any]], None]) -> Any:
         if self._dead:
