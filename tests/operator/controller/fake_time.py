@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_TICK = 1e-9
+"""Seconds that each look takes at least: a wait that is too short to be added to the clock would never end."""
+
 
 class _Selector(selectors.DefaultSelector):
     """Never waits: what it should have waited for is added to the clock."""
@@ -21,7 +24,7 @@ class _Selector(selectors.DefaultSelector):
         if not found:
             if timeout is None:
                 raise AssertionError("nothing is scheduled any more: the test would wait for ever")
-            self.now += max(timeout, 0.0)
+            self.now += max(timeout, _TICK)
         return found
 
 
