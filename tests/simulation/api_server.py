@@ -88,10 +88,10 @@ class ApiServer:
     # What clients ask for.
 
     def list(self, kind: Kind, selector: str | None = None) -> list[Object]:
-        """Copies of the objects with that label (`name=value`)."""
+        """The objects with that label (`name=value`), as they are stored: copies would be a sixth of the simulation's time."""
         label, _, value = (selector or "").partition("=")
         found = self._objects.get(kind.plural, {}).values()
-        return [copied(body) for body in found if not label or body["metadata"].get("labels", {}).get(label) == value]
+        return [body for body in found if not label or body["metadata"].get("labels", {}).get(label) == value]
 
     def create(self, caller: Caller, kind: Kind, body: Object) -> Object:
         """Store a new object.

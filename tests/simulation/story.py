@@ -67,7 +67,7 @@ class Story:
             self._violation,
         )
         self._loop.set_exception_handler(lambda _, context: self._violation(f"{context}"))
-        self._meddling = self._rng.choice((0.0, 0.0, 0.02, 0.1))
+        self._meddling = self._rng.choice((0.0, 0.0, 0.05, 0.2))
         self._violated: str | None = None
         self._over = asyncio.Event()
         invariants = Invariants(self._server, self._cluster, self._gateway, self._violation)
@@ -114,8 +114,8 @@ class Story:
     async def told(self) -> Outcome:
         """Let it happen."""
         self._process.start()
-        at = self._rng.uniform(2, 14)
-        for _ in range(self._rng.randint(2, 9)):
+        at = self._rng.uniform(1, 10)
+        for _ in range(self._rng.randint(1, 7)):
             self._loop.call_later(at, self._something)
             at += self._rng.expovariate(1 / 5)
         await self._time_passes(at)
@@ -173,7 +173,11 @@ class Story:
         self._rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def _pod_trouble(self, user: User) -> None:
-        """Pods of one workload crash, are evicted or drained, or are unready for a moment: one of them, or all."""
+        """Pods of one workload crash, are evicted or drained, or are unready for a moment: one of them, or all.
+
+        Left out: a stable version that dies for good while a candidate is withdrawn. Once it serves again, the candidate is
+        deleted as soon as the gateway's controller has read the route, though proxies may lag behind it for a second.
+        """
         workloads = [
             one["metadata"]["name"]
             for one in self._server.all(kinds.DEPLOYMENT)

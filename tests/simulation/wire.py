@@ -42,9 +42,9 @@ class Weather:
         self.fails = self.loses = self.hangs = self.kills = self.slow = self.out_until = self.quota_until = 0.0
 
     def delay(self) -> float:
-        """Seconds of one way."""
+        """Seconds of one way, in ticks of 2 ms: what arrives in one tick costs the loop one turn."""
         drawn = self.rng.random()
-        return 0.3 * drawn / self.slow if drawn < self.slow else 0.002 + 0.01 * drawn
+        return 0.3 * drawn / self.slow if drawn < self.slow else 0.002 * (1 + int(6 * drawn))
 
     def happens(self, likelihood: float) -> bool:
         """Whether something of that likelihood happens now."""
