@@ -37,7 +37,6 @@ class Gateway:
         self.in_force: dict[str, dict[str, int]] = {}
         self.stuck_until = 0.0
         self.reachable = True
-        self.asked = 0
         self._reads = 0
         self._followed: dict[str, int] = {}
 
@@ -79,7 +78,6 @@ class Gateway:
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What `luntra_operator.controller.dataplane.DataPlane` would see."""
-        self.asked += 1
         await asyncio.sleep(0.01)
         told = self.in_force.get(model, {}).items()
         weights = {name: weight for name, weight in told if weight and not _foreign(name)}  # others send no revision
