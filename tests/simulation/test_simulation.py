@@ -13,7 +13,6 @@ from luntra_operator.rollout import converge, shift
 from luntra_operator.rollout.actions import DeleteWorkload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
-from luntra_operator.traffic import httproute
 
 from .story import tell
 
@@ -49,10 +48,8 @@ def _unneeded(turn: Turn) -> list[DeleteWorkload]:
     return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in needed]
 
 
-_patch = httproute.patch
 GUARDS: Mapping[str, tuple[Any, str, Any]] = {
     "each weight is held": (shift, "hold", lambda *_: 0.0),
-    "the route is patched only as it was read": (httproute, "patch", lambda *args: _patch(*args)[1:]),
     "the status is written first": (Reconciler, "_turn", _acts_before_it_writes_the_status),
     "a workload goes only when no route names it": (converge, "_leftovers", _unneeded),
 }
