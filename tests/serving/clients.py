@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Clients:
+class Clients(ABC):
     """So many threads that run `ask` until the context ends; `ask` returns soon after `stop` is set."""
 
     def __init__(self, count: int) -> None:
@@ -24,6 +25,6 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
+    @abstractmethod
     def ask(self, number: int) -> None:
         """What one client does, from its thread's beginning to its end."""
-        raise NotImplementedError

@@ -125,16 +125,14 @@ class TestManifest:
     @pytest.mark.parametrize(
         "text",
         [
-            *(
-                "a: &x [1]\nb: *x\n",
-                "name: a\nname: b\n",
-                "- 1",
-                "a: [",
-                "\tx",
-                "1: 2",
-                "!!python/object:os.system {}",
-                "",
-            ),
+            "a: &x [1]\nb: *x\n",
+            "name: a\nname: b\n",
+            "- 1",
+            "a: [",
+            "\tx",
+            "1: 2",
+            "!!python/object:os.system {}",
+            "",
             "[" * 500_000,
         ],
     )

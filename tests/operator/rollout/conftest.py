@@ -141,6 +141,13 @@ class World:
             case actions.RunCheck():
                 self.checks[action.check, action.workload] = self.verdicts.get(action.check, CheckRun("Pass"))
 
+    def comes_up(self, workload: str, restarts: int = 0) -> None:
+        """What was broken is mended, and the pods of a workload are ready, each after so many restarts."""
+        self.broken.clear()
+        ready = self._started(workload, self.spec.replicas)
+        pods = tuple(replace(pod, restarts=restarts) for pod in ready.pods)
+        self.workloads[workload] = replace(ready, pods=pods)
+
     def written(self, action: actions.WriteRoute) -> Route:
         """The route after a write of ours."""
         kept = self.route if action.frame == "Keep" else None

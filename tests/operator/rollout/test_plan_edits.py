@@ -65,10 +65,7 @@ def test_r15_candidate_gets_room_while_it_holds(world: World) -> None:
     world.broken["v2"] = Problem(Reason.UNSCHEDULABLE, "0/3 nodes are available")
     world.spec = spec("v2")
     world.run(seconds=60)
-    world.broken.clear()
-    found = world.workloads[V2]
-    ready = tuple(replace(pod, ready=True, problem=None) for pod in found.pods)
-    world.workloads[V2] = replace(found, pods=ready, endpoints=len(ready))
+    world.comes_up(V2)
     world.until("Soaking")
 
 

@@ -165,9 +165,7 @@ def test_restarts_before_readiness_are_not_held_against_a_candidate(world: World
     world.broken["v2"] = Problem(Reason.CRASH_LOOP, "URI unreachable")
     world.spec = spec("v2")
     world.run(seconds=10)
-    world.broken.clear()
-    ready = world._started(V2, 2)
-    world.workloads[V2] = replace(ready, pods=tuple(replace(pod, restarts=2) for pod in ready.pods))
+    world.comes_up(V2, restarts=2)
     world.until("Soaking")
     assert world.status.stable
     assert world.status.stable.version == "v2"

@@ -57,7 +57,10 @@ class Analysis(Protocol):
     async def judge(
         self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
     ) -> tuple[tuple[Judgement, ...], float | None]:
-        """The judgements now, and the seconds until new ones are worth asking for; None where no metric is declared."""
+        """The judgements now, and the seconds until new ones are worth asking for; None where no metric is declared.
+
+        A source that does not answer is a judgement too (Error), and nothing to raise.
+        """
 
 
 class Reconciler:

@@ -30,7 +30,7 @@ def failing(turn: Turn) -> Problem | None:
     for judgement in turn.seen.judgements:
         if judgement.verdict == "Fail":
             return Problem(Reason.METRIC_FAILED, f"{judgement.metric}: {judgement.message}")
-        if judgement.otherwise == "Fail" and _overdue(turn, judgement):
+        if _counts_as(turn, judgement) == "Fail":
             told = f"{judgement.metric}: {judgement.message}; given up after {judgement.patience:g} s"
             return Problem(_SILENCES[judgement.verdict], told)
     return None
@@ -39,12 +39,14 @@ def failing(turn: Turn) -> Problem | None:
 def silence(turn: Turn) -> Problem | None:
     """Why the candidate may not go on yet although nothing speaks against it."""
     for judgement in turn.seen.judgements:
-        if judgement.verdict in _SILENCES and not (judgement.otherwise == "Pass" and _overdue(turn, judgement)):
+        if _counts_as(turn, judgement) == "Hold":
             return Problem(_SILENCES[judgement.verdict], f"{judgement.metric}: {judgement.message}")
     return None
 
 
-def _overdue(turn: Turn, judgement: Judgement) -> bool:
-    known = next((entry for entry in turn.status.metrics if entry.name == judgement.metric), None)
-    silent = known is not None and known.verdict == judgement.verdict and judgement.verdict in _SILENCES
-    return silent and known is not None and turn.since(known.since) >= judgement.patience
+def _counts_as(turn: Turn, judgement: Judgement) -> str | None:
+    """What a silent metric counts as now, given that its verdict is recorded; None for one that says something."""
+    if judgement.verdict not in _SILENCES:
+        return None
+    since = next(entry.since for entry in turn.status.metrics if entry.name == judgement.metric)
+    return judgement.otherwise if turn.since(since) >= judgement.patience else "Hold"
