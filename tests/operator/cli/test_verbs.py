@@ -161,7 +161,7 @@ def test_rollback_sets_model_and_serving_back(
     wanted = next(one for one in versions if one["data"]["model"]["version"] == version)
     spec = objects.documents[0]["spec"]
     assert revision_hash(parse_spec({"model": spec["model"], "serving": spec.get("serving")})) == revision(wanted)
-    assert f"from v3 to {version}; watch it: luntra status digits --watch" in capsys.readouterr().out
+    assert f"from v3 to {version}; watch it: luntra status digits -n shop --watch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("phase", ["Shifting", "RolledBack"])

@@ -102,7 +102,8 @@ def rollback(document: Document, revisions: list[Document], to: str | None) -> t
     if serving:
         changed["spec"]["serving"] = serving
     told = f"{_name(document)} is set back from {document['spec']['model'].get('version')} to {model['version']}"
-    return changed, f"{told}; watch it: luntra status {_name(document)} --watch{_applier(document, model['version'])}"
+    where = f"{_name(document)} -n {document['metadata']['namespace']}"
+    return changed, f"{told}; watch it: luntra status {where} --watch{_applier(document, model['version'])}"
 
 
 VERBS: Mapping[str, Callable[[Document], tuple[Document, str]]] = {
