@@ -6,8 +6,9 @@ from collections import Counter
 
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_REVISION
-from luntra_operator.controller.dataplane import BROKEN, SAMPLES
+from luntra_operator.controller.dataplane import SAMPLES
 from luntra_operator.kube import kinds
+from luntra_operator.rollout.observed import BROKEN
 
 from .api_server import ApiServer, Caller, Object, Write
 from .cluster import Later

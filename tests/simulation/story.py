@@ -173,11 +173,7 @@ class Story:
         self._rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def _pod_trouble(self, user: User) -> None:
-        """Pods of one workload crash, are evicted or drained, or are unready for a moment: one of them, or all.
-
-        Left out: a stable version that dies for good while a candidate is withdrawn. Once it serves again, the candidate is
-        deleted as soon as the gateway's controller has read the route, though proxies may lag behind it for a second.
-        """
+        """Pods of one workload crash (also for good), are evicted or drained, or are unready for a moment: one of them, or all."""
         workloads = [
             one["metadata"]["name"]
             for one in self._server.all(kinds.DEPLOYMENT)
@@ -185,8 +181,13 @@ class Story:
         ]
         if not workloads:
             return
-        pods = self._cluster.pods(self._rng.choice(workloads))
+        workload = self._rng.choice(workloads)
+        pods = self._cluster.pods(workload)
         what = self._rng.choice(("crash", "crash", "evict", "drain", "blink"))
+        version = self._cluster.version_of(workload)
+        if version and self._rng.random() < 0.2:
+            what, self._cluster.health[version] = "crash", "crash"
+            self._trace.tell("world", f"pods of {version} stay down from now on")
         for pod in pods[: self._rng.choice((1, 1, 3))]:
             self._cluster.befalls(what, pod)
 

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.validation import parse_spec
-from luntra_operator.controller.dataplane import BROKEN, SAMPLES, DataPlane
+from luntra_operator.controller.dataplane import SAMPLES, DataPlane
 from luntra_operator.kube import kinds
+from luntra_operator.rollout.observed import BROKEN
 
 if TYPE_CHECKING:
     from luntra_operator.kube.client import Kube

@@ -1,6 +1,7 @@
 """Sequences that once led the engine astray, found by the property tests or by reading; each named for what must hold."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -161,6 +162,20 @@ def test_delay_stands_in_for_answers_only_from_when_the_route_was_written(hostil
     assert hostile.status.traffic.observed_by == "Delay"
 
 
+def test_delay_counts_from_when_the_controller_of_the_gateway_has_read_the_route(hostile: HostileWorld) -> None:
+    hostile.answering = False
+    hostile.spec = declared("v2", "patient")
+    hostile.until("Shifting")
+    hostile.gateway(following=False)
+    hostile.run(seconds=30, turns=1000)
+    hostile.gateway(following=True)
+    hostile.run(seconds=4)
+    assert hostile.status.traffic
+    assert hostile.status.traffic.observed is None
+    hostile.run(seconds=2)
+    assert hostile.status.step is not None
+
+
 def test_first_version_behind_a_service_is_kept_until_the_next_one_is_selected() -> None:
     world = HostileWorld(spec=declared("v1", split=False))
     world.until("Shifting")
@@ -225,3 +240,81 @@ def test_superseded_first_version_stays_until_the_gateway_is_seen_to_send_to_the
     world.in_force = {V2: 100}
     world.run(seconds=3)
     assert sorted(world.workloads) == [V2]
+
+
+def test_old_version_that_somebody_gave_traffic_again_stays_until_no_proxy_sends_to_it(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2")
+    hostile.until("Soaking")
+    hostile.foreign_weights({V1: 50, V2: 50})  # while the operator is down, for longer than the soak
+    hostile.now += timedelta(hours=1)
+    hostile.following = False
+    hostile.run()
+    assert hostile.route is not None
+    assert (hostile.status.phase, hostile.route.weights) == ("Stable", {V2: 100})
+    hostile.route = replace(hostile.route, current=True)  # the proxies are not as far as their controller
+    hostile.run(seconds=60)
+    assert (V1 in hostile.workloads, hostile.in_force) == (True, {V1: 50, V2: 50})
+    hostile.in_force = {V2: 100}
+    hostile.run(seconds=60)
+    assert V1 not in hostile.workloads
+
+
+def test_weight_at_rest_is_looked_at_until_the_gateway_follows(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.kill(V2)
+    hostile.until("RolledBack")
+    hostile.run(seconds=60)
+    hostile.following = False
+    hostile.foreign_weights({V1: 50, V2: 50})
+    hostile.run(seconds=60)
+    assert hostile.status.traffic
+    assert hostile.status.traffic.observed is None
+    assert hostile.route
+    hostile.route, hostile.in_force = replace(hostile.route, current=True), {V1: 50, V2: 50}
+    assert hostile.plan().requeue_after == 0.5
+    hostile.gateway(following=True)
+    hostile.run(seconds=60)
+    assert hostile.status.traffic.observed == 100
+    assert hostile.plan().requeue_after is None
+
+
+def test_broken_answers_of_a_dead_candidate_do_not_pass_for_weight_0(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.kill(V2)
+    hostile.turn()
+    assert hostile.weights[-1] == {V1: 100}
+    hostile.in_force = {V1: 70, V2: 30}
+    hostile.run(seconds=50, turns=1000)
+    assert (hostile.status.phase, V2 in hostile.workloads) == ("RollingBack", True)
+    hostile.run(seconds=20, turns=1000)  # the step deadline of 60 s is over: whatever breaks them, it ends
+    assert hostile.status.phase == "RolledBack"
+
+
+def test_withdrawn_candidate_makes_room_although_the_stable_version_is_down(hostile: HostileWorld) -> None:
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.broken["v1"] = hostile.broken["v2"] = Problem(Reason.CRASH_LOOP, "gone")
+    hostile.pods_get_ready()
+    hostile.run(seconds=120, turns=1000)
+    assert hostile.status.phase == "RolledBack"
+    assert V2 not in hostile.workloads
+
+
+def test_superseded_first_version_serves_while_others_come_and_go() -> None:
+    world = HostileWorld(spec=declared("v1"), answering=False)
+    world.until("Shifting")
+    world.spec = declared("v2")
+    world.run(seconds=2)
+    world.answering, world.in_force = True, {V1: 100}  # the proxies are behind
+    world.spec = declared("v3")
+    world.slow = True
+    world.run(seconds=40)
+    assert (world.status.phase, sorted(world.workloads)) == ("Preparing", [V1, V2, V3])
+    world.in_force = {V2: 100}
+    world.run(seconds=60)
+    assert sorted(world.workloads) == [V2, V3]
+    world.route_deleted()
+    world.run()
+    assert world.weights[-1] == {V2: 100}

@@ -259,8 +259,9 @@ def test_new_revision_ends_the_soak_first(world: World) -> None:
     world.until("Soaking")
     world.spec = spec("v3")
     world.until("Shifting")
-    assert V1 not in world.workloads
     assert world.weights[-1] == {V2: 100, V3: 0}
+    world.until_weight(10)
+    assert V1 not in world.workloads
 
 
 @pytest.mark.parametrize("weights", [{V1: 0, V2: 100}, {V1: 0, V2: 0}, {}, {V1: 50, V2: 50}])

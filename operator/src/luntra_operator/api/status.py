@@ -46,6 +46,10 @@ class TrafficStatus(StatusModel):
         default=None,
         description="When the route was written or last had to be restored; deadlines.step counts from here.",
     )
+    accepted_at: datetime | None = Field(
+        default=None,
+        description="When the gateway's controller was seen to have accepted it; observedBy Delay counts from here.",
+    )
     observed: int | None = Field(default=None, description="What the data plane was seen to follow; null until then.")
     observed_by: str | None = Field(
         default=None, description="How that was seen: Probe, or Delay when the gateway cannot be asked."

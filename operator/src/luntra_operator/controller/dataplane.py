@@ -13,14 +13,12 @@ import aiohttp
 from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
+from luntra_operator.rollout.observed import BROKEN
 
 log = logging.getLogger(__name__)
 
 SAMPLES = 20
 """Requests of one look: at 5 % a candidate is among them with a probability of 64 %, so two looks nearly always find it."""
-
-BROKEN = ""
-"""Counted for an answer that says that the gateway has nowhere to send a request."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=3, connect=1)
 

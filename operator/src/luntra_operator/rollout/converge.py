@@ -111,15 +111,26 @@ def _checks(turn: Turn) -> list[Action]:
 
 
 def _leftovers(turn: Turn) -> list[Action]:
-    """Workloads that no version needs and no route names; a gateway may still send to what it was told a moment ago."""
+    """Workloads that no version needs, no route names and no proxy sends to any more."""
     wanted = {version.workload for version in _versions(turn)}
-    route, traffic = turn.seen.route, turn.status.traffic
+    route = turn.seen.route
     named = (set(route.weights) if route else set()) | {turn.seen.service}
     if route is not None and not route.current:
         return []
-    if turn.status.stable is None and traffic is not None and traffic.observed != traffic.desired:
-        return []  # a superseded first version serves until the gateway is seen to send to the next one
-    return [DeleteWorkload(name) for name in sorted(turn.seen.workloads) if name not in wanted | named]
+    leftovers = sorted(name for name in turn.seen.workloads if name not in wanted | named)
+    return [DeleteWorkload(name) for name in leftovers if _unreached(turn, name)]
+
+
+def _unreached(turn: Turn, workload: str) -> bool:
+    """Whether the data plane is seen to follow what it was told last; it may be behind the gateway's controller.
+
+    Where the stable version cannot answer, nothing agrees with its weight for long: then it is enough that the leftover answers nothing.
+    """
+    traffic, answers, version = turn.status.traffic, turn.seen.answers, turn.seen.versions.get(workload)
+    if traffic is None or traffic.observed == traffic.desired:
+        return True
+    silent = answers is not None and (version is None or version.revision not in answers)
+    return silent and not turn.stable_serves
 
 
 def _forgotten(turn: Turn) -> list[Action]:

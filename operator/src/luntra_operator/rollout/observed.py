@@ -10,6 +10,9 @@ from typing import Literal
 from luntra_operator.api.status import Verdict, VersionStatus
 from luntra_operator.api.vocabulary import Reason
 
+BROKEN = ""
+"""Stands in `Observed.answers` for the revision of an answer that says that the gateway has nowhere to send a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -5,7 +5,6 @@ operator that is killed and restarted at any point continues where it was. The c
 first, then carries out the actions, then comes back.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from luntra_operator.api.quantities import seconds
@@ -20,7 +19,7 @@ from .converge import converge
 from .intents import asked, handled
 from .observed import Problem
 from .prepare import await_ready, check
-from .settle import follow, target_weights
+from .settle import follow, shares, target_weights
 from .shift import await_approval, shift, soak
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
@@ -93,11 +92,14 @@ def _roll_out(turn: Turn) -> Decision:
 
 
 def _wake(turn: Turn, decision: Decision, limits: Timers) -> float | None:
-    """When to look again; at rest too while an old frame of the route waits for the new one to be followed."""
-    route = turn.seen.route
-    if route is None or not (route.widened and route.current):
+    """When to look again; at rest too while the data plane is not seen to follow, ever more seldom."""
+    traffic, route = turn.status.traffic, turn.seen.route
+    told = route is not None and route.current if turn.spec.gateway else turn.seen.service is not None
+    if traffic is None or traffic.observed == traffic.desired or not told:
         return decision.wake
-    return min(limits.settle_fallback, decision.wake if decision.wake is not None else limits.settle_fallback)
+    waited = turn.since(traffic.accepted_at)
+    poll = min(60.0, max(limits.settle_poll, waited / 2))
+    return poll if decision.wake is None else min(poll, decision.wake)
 
 
 def _conflict(turn: Turn) -> Problem | None:
@@ -121,15 +123,11 @@ def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
     writes = [action for action in actions if isinstance(action, WriteRoute)]
     if not writes or route is None or traffic is None or traffic.written != traffic.desired:
         return ()
-    if _nonzero(target_weights(turn) or {}) == _nonzero(route.weights):
+    if shares(target_weights(turn) or {}) == shares(route.weights):
         return ()
     found = ", ".join(f"{name}={weight}" for name, weight in route.weights.items())
     message = f"weights were changed by somebody else ({found or 'none left'}) and are restored"
     return (Event(Reason.ROUTE_REPAIRED, message, "Warning"),)
-
-
-def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:
-    return {name: weight for name, weight in weights.items() if weight}
 
 
 def _reported(turn: Turn, waiting: Problem | None) -> ModelDeploymentStatus:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from luntra_operator.api.status import TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase
 
+from .observed import BROKEN
 from .turn import Timers, Turn
 
 
@@ -70,9 +71,16 @@ def intent(turn: Turn) -> str:
     traffic, stable = turn.status.traffic, turn.status.stable
     if traffic is not None and traffic.desired == 0 and turn.status.withdrawal is None and stable:
         return f"{turn.status.attempt}/{stable.revision}/100"
-    versions = (turn.status.stable, turn.status.candidate, turn.status.previous)
-    revision = next((v.revision for v in versions if v and traffic and v.workload == traffic.workload), "none")
-    return f"{turn.status.attempt}/{revision}/{traffic.desired if traffic else 0}"
+    revision = _revisions(turn).get(traffic.workload) if traffic else None
+    return f"{turn.status.attempt}/{revision or 'none'}/{traffic.desired if traffic else 0}"
+
+
+def _revisions(turn: Turn) -> dict[str, str]:
+    """Revisions by workload of all that may get traffic; one that was superseded before any was stable goes on serving."""
+    status, traffic = turn.status, turn.status.traffic
+    versions = [version for version in (status.stable, status.candidate, status.previous) if version]
+    serving = turn.seen.versions.get(traffic.workload) if traffic else None
+    return {version.workload: version.revision for version in ([serving] if serving else []) + versions}
 
 
 def taken_back(turn: Turn, version: VersionStatus) -> str | None:
@@ -89,20 +97,45 @@ def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
     if traffic is None:
         return None
     written = _written(turn, traffic)
+    nothing = {"accepted_at": None, "observed": None, "observed_by": None}
     if written != traffic.desired:
         since = turn.now if traffic.written == traffic.desired else traffic.settling_since
-        nothing = {"observed": None, "observed_by": None}
         return traffic.model_copy(update={"written": written, "settling_since": since, **nothing})
-    moved = turn.seen.route is not None and turn.spec.gateway is not None and turn.seen.route.frame != turn.seen.frame
-    if moved and traffic.observed is not None:
-        return traffic.model_copy(update={"settling_since": turn.now, "observed": None, "observed_by": None})
+    if _edited(turn) and traffic.observed is not None:
+        return traffic.model_copy(update={"settling_since": turn.now, **nothing})
     if traffic.observed == traffic.desired and traffic.written == written:
         return traffic
     since = (traffic.settling_since or traffic.decided_at) if traffic.written == written else turn.now
-    present = traffic.model_copy(update={"written": written, "settling_since": since})
-    witness = _witness(turn, present, timers)
-    seen = {"observed": written, "observed_by": witness} if witness else {"observed": None, "observed_by": None}
-    return present.model_copy(update=seen)
+    present = traffic.model_copy(update={"written": written, "settling_since": since, **nothing})
+    if not _accepted(turn):
+        return present
+    accepted = traffic.accepted_at or turn.now
+    witness = _witness(turn, present, turn.since(accepted) >= timers.settle_fallback)
+    seen = {"observed": written if witness else None, "observed_by": witness}
+    return present.model_copy(update={"accepted_at": accepted, **seen})
+
+
+def _accepted(turn: Turn) -> bool:
+    """Whether the gateway's controller, where there is one, has read just what the route should say."""
+    route = turn.seen.route
+    if turn.spec.gateway is None:
+        return True
+    return (
+        route is not None and route.current and route.weights == target_weights(turn) and route.frame == turn.seen.frame
+    )
+
+
+def _edited(turn: Turn) -> bool:
+    """Whether the route is for another frame, or has a share for somebody who should have none."""
+    route, target = turn.seen.route, target_weights(turn)
+    if turn.spec.gateway is None or route is None:
+        return False
+    return route.frame != turn.seen.frame or (target is not None and shares(route.weights) != shares(target))
+
+
+def shares(weights: Mapping[str, int]) -> dict[str, int]:
+    """The weights without those of 0."""
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
@@ -113,25 +146,31 @@ def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
     return turn.seen.route.weights.get(traffic.workload, None if introducing(turn) else 0)
 
 
-def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
-    route, answers = turn.seen.route, turn.seen.answers
-    if turn.spec.gateway is not None:
-        if route is None or not route.current or route.weights != target_weights(turn):
-            return None
-        if route.frame != turn.seen.frame:
-            return None
-        if answers is not None and not _agrees(turn, traffic, answers):
-            return None
-        if answers is not None and not introducing(turn):  # no answer can tell that a backend without traffic is known
-            return "Probe"
-    return "Delay" if turn.since(traffic.settling_since) >= timers.settle_fallback else None
+def _witness(turn: Turn, traffic: TrafficStatus, late: bool) -> str | None:
+    """What shows that the data plane follows; None if nothing does yet."""
+    answers = turn.seen.answers if turn.spec.gateway else None
+    if answers is not None and not _agrees(turn, traffic, answers):
+        return None
+    if answers is not None and not introducing(turn):  # no answer can tell that a backend without traffic is known
+        return "Probe"
+    return "Delay" if late else None
 
 
 def _agrees(turn: Turn, traffic: TrafficStatus, answers: Mapping[str, int]) -> bool:
-    versions = (turn.status.stable, turn.status.candidate, turn.status.previous)
-    revision = {version.workload: version.revision for version in versions if version}
+    """Whether the answers are those of the weights: none of a version that should have nothing, and none broken.
+
+    A broken answer may be that of a dead candidate. It is forgiven where no stable pod could answer anyway, and where a
+    withdrawal has waited for the whole step deadline.
+    """
+    revision = _revisions(turn)
+    if any(answer not in revision.values() for answer in answers if answer != BROKEN):
+        return False
+    broken = answers.get(BROKEN, 0)
     ours = answers.get(revision.get(traffic.workload, ""), 0)
-    others = sum(answers.values()) - ours
+    others = sum(answers.values()) - ours - broken
     if traffic.desired == 0:
-        return ours == 0 and others > 0
-    return ours > 0 and (traffic.desired < 100 or others == 0)
+        late = turn.since(traffic.settling_since) >= turn.spec.step_deadline
+        return ours == 0 and (not turn.stable_serves or (others > 0 and (broken == 0 or late)))
+    if traffic.desired == 100:
+        return ours > 0 and others == 0 and broken == 0
+    return ours > 0 and (broken == 0 or not turn.stable_serves)

@@ -33,11 +33,14 @@ def begin(turn: Turn) -> Decision:
     if turn.seen.refusal is not None:
         return Decision(status, waiting=Problem(Reason.INVALID_SPEC, turn.seen.refusal, permanent=True))
     retry = _retry(turn)
+    settled = status.traffic is None or status.traffic.observed == status.traffic.desired
     ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
     candidate = VersionStatus(
         revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"
     )
-    nothing = TrafficStatus(workload=candidate.workload, desired=0, written=0, observed=0, decided_at=turn.now)
+    nothing = TrafficStatus(
+        workload=candidate.workload, desired=0, written=0, observed=0 if settled else None, decided_at=turn.now
+    )
     started = turn.update(
         Phase.PREPARING,
         phase_started_at=turn.now,
@@ -45,7 +48,7 @@ def begin(turn: Turn) -> Decision:
         attempt=status.attempt + 1,
         attempt_started_at=turn.now,
         next_ordinal=ordinal + 1,
-        traffic=nothing if status.stable else None,
+        traffic=nothing if status.stable else status.traffic,
         step=None,
         checks=[],
         metrics=[],

@@ -86,7 +86,8 @@ def _finished(turn: Turn, withdrawal: Withdrawal) -> Decision:
         candidate=None,
         withdrawal=None,
         step=None,
-        traffic=TrafficStatus(workload=stable.workload, desired=100, decided_at=turn.now) if stable else None,
+        # Without a stable version, one that was superseded goes on serving until the next one does.
+        traffic=TrafficStatus(workload=stable.workload, desired=100, decided_at=turn.now) if stable else status.traffic,
         history=recorded(turn, "RolledBack" if withdrawal.rejected else "Superseded", withdrawal.reason),
         **refusal,
     )
