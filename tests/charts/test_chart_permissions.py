@@ -1,6 +1,7 @@
 """The operator may do what its code does, and nothing else.
 
-What the code does is read from its source: every call `kube.<verb>(kinds.<KIND>, ...)`, and the kinds that it watches.
+What the code does is read from its source: every call `kube.<verb>(kinds.<KIND>, ...)`, the kinds that it watches, and those of
+the providers of traffic.
 """
 
 import ast
@@ -10,6 +11,7 @@ from typing import Any
 
 from luntra_operator.kube import kinds
 from luntra_operator.runtime import lease, watches
+from luntra_operator.traffic import routes
 
 Object = dict[str, Any]
 Render = Callable[..., list[Object]]
@@ -59,7 +61,10 @@ def needed() -> set[Permission]:
             for method, kind in calls(path):
                 subresource = "/status" if method == "replace_status" else ""
                 found |= {(kind.group, kind.plural + subresource, verb) for verb in VERBS[method]}
-    watched = [*watches._CHILDREN, kinds.MODEL_DEPLOYMENT, kinds.HTTP_ROUTE]
+    # Providers of traffic return what they want written as data.
+    moving = [VERBS[method] for method in ("get", "create", "patch", "delete")]
+    found |= {(kind.group, kind.plural, verb) for kind in routes.KINDS for verbs in moving for verb in verbs}
+    watched = [*watches._CHILDREN, kinds.MODEL_DEPLOYMENT, *routes.KINDS]
     found |= {(kind.group, kind.plural, verb) for kind in watched for verb in ("list", "watch")}
     # Owner references that block the owner's deletion need this where the API server enforces it.
     found.add((kinds.MODEL_DEPLOYMENT.group, f"{kinds.MODEL_DEPLOYMENT.plural}/finalizers", "update"))

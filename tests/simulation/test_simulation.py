@@ -34,7 +34,7 @@ def test_same_seed_tells_the_same_story(seed: int) -> None:
 async def _acts_before_it_writes_the_status(
     self: Reconciler, key: Any, owner: Any, spec: Any, status: Any
 ) -> float | None:
-    children = await read_children(self._kube, owner)
+    children = await read_children(self._kube, owner, spec)
     turn = Turn(spec, status, snapshot(owner, spec, status, children), revision_hash(spec), self._clock())
     planned = plan(await self._ask_data_plane(owner, turn))
     await Executor(self._kube, self._images, owner, spec, children, planned.status.attempt).run(planned.actions)

@@ -11,6 +11,7 @@ from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
 from luntra_operator.api.validation import parse_spec
+from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Plan
 from luntra_operator.rollout.observed import CheckRun, Intents, Judgement, Observed, Pod, Problem, Route, Workload
@@ -19,6 +20,7 @@ from luntra_operator.rollout.turn import Turn
 from luntra_operator.workloads.naming import ordinal
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NO_KIND = Problem(Reason.GATEWAY_API_MISSING, "the cluster has no HTTPRoute kind", permanent=True)
 
 
 def spec(version: str = "v1", **rollout: Any) -> ModelDeploymentSpec:
@@ -51,6 +53,7 @@ class World:
     revisions: set[str] = field(default_factory=set)
     route: Route | None = None
     route_api: bool = True
+    conflict: Problem | None = None
     frame: str = "frame"
     service: str | None = None
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
@@ -74,7 +77,8 @@ class World:
             versions=known,
             revisions=frozenset(self.revisions),
             route=self.route,
-            route_api=self.route_api,
+            missing=None if self.route_api else NO_KIND,
+            conflict=self.conflict,
             frame=self.frame,
             service=self.service,
             checks=self.checks,
@@ -152,7 +156,6 @@ class World:
         """The route after a write of ours."""
         kept = self.route if action.frame == "Keep" else None
         return Route(
-            owned=True,
             weights=dict(action.weights),
             intent=action.intent,
             frame=kept.frame if kept else self.frame,

@@ -494,8 +494,8 @@ def test_without_a_gateway_the_service_is_flipped_after_the_checks() -> None:
 
 
 def test_somebody_elses_route_of_the_same_name_is_left_alone(world: World) -> None:
-    assert world.route
-    world.route = replace(world.route, owned=False, weights={})
+    world.route = None
+    world.conflict = Problem(Reason.ROUTE_CONFLICT, "the HTTPRoute digits is not owned by this object", permanent=True)
     world.spec = spec("v2")
     planned = world.turn()
     assert planned.actions == ()

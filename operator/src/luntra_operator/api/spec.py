@@ -274,6 +274,11 @@ class ModelDeploymentSpec(ApiModel):
         return self.traffic.gateway if self.traffic else None
 
     @property
+    def divides(self) -> bool:
+        """Whether something can split the traffic; without it all of it moves at once."""
+        return self.gateway is not None
+
+    @property
     def steps(self) -> list[Step]:
         """The declared traffic steps, without the implied one to 100."""
         return (self.rollout.steps or []) if self.rollout else []

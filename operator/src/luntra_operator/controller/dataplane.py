@@ -10,10 +10,11 @@ from typing import Any
 
 import aiohttp
 
-from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec
+from luntra_operator.api.spec import ModelDeploymentSpec, ParentReference
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.rollout.observed import BROKEN
+from luntra_operator.traffic import routes
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +39,17 @@ class DataPlane:
         Raises:
             KubeError: the Gateway could not be read.
         """
-        if spec.gateway is None:
+        question = routes.question(spec)
+        if question is None:
             return None
+        base: str | None = None
         if spec.traffic and spec.traffic.probe:
-            base: str | None = spec.traffic.probe.url.rstrip("/")
-        else:
-            base = await self._address(namespace, spec.gateway)
+            base = spec.traffic.probe.url.rstrip("/")
+        elif question.gateway is not None:
+            base = await self._address(namespace, question.gateway)
         if base is None:
             return None
-        headers = {"Host": spec.gateway.hostnames[0].replace("*", "luntra")} if spec.gateway.hostnames else {}
+        headers = {"Host": question.host} if question.host else {}
         url = f"{base}/v2/models/{model}"
         found = await asyncio.gather(*(self._ask(url, headers) for _ in range(SAMPLES)))
         answered = Counter(revision for revision in found if revision is not None)
@@ -60,8 +63,7 @@ class DataPlane:
             log.debug("no answer from %s: %s", url, error)
             return None
 
-    async def _address(self, namespace: str, gateway: GatewayTraffic) -> str | None:
-        parent = gateway.parent_refs[0]
+    async def _address(self, namespace: str, parent: ParentReference) -> str | None:
         found = await self._kube.get(kinds.GATEWAY, parent.namespace or namespace, parent.name)
         addresses = (found or {}).get("status", {}).get("addresses") or []
         listener = _listener(found, parent.section_name, parent.port)

@@ -8,16 +8,17 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import ConflictError, RefusedError
+from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Action
-from luntra_operator.traffic import httproute
+from luntra_operator.traffic import routes
+from luntra_operator.traffic.provider import Create, Delete, Patch, Write
 from luntra_operator.workloads import serving
 from luntra_operator.workloads.check_job import check_job
-from luntra_operator.workloads.naming import check_name, metadata, owned_by, revision_name
+from luntra_operator.workloads.naming import check_name, revision_name
 from luntra_operator.workloads.revision import Revision, controller_revision, read_revision
 
-from .observe import Children, our_backends
+from .observe import Children, endpoint
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Executor:
         self._owner, self._spec, self._children, self._attempt = owner, spec, children, attempt
         self._namespace, self._name = owner["metadata"]["namespace"], owner["metadata"]["name"]
         self._revisions: dict[str, Revision] = dict(children.revisions)
+        self._endpoint = endpoint(owner, spec)
 
     async def run(self, planned: tuple[Action, ...]) -> None:
         """Do one action after the other; the first failure ends it and the next turn plans anew.
@@ -74,9 +76,10 @@ class Executor:
             case actions.SelectWorkload():
                 await self._select(action.workload)
             case actions.WriteRoute():
-                await self._write_route(action)
+                found, weights = self._children.routes, action.weights
+                await self._move(routes.write(self._endpoint, found, weights, action.intent, action.frame))
             case actions.DeleteRoute():
-                await self._kube.delete(kinds.HTTP_ROUTE, self._namespace, self._name)
+                await self._move(routes.remove(self._endpoint, self._children.routes))
             case actions.RunCheck():
                 await self._run_check(action)
 
@@ -133,20 +136,25 @@ class Executor:
         else:
             await self._kube.create(kinds.SERVICE, serving.stable_service(self._owner, workload))
 
-    async def _write_route(self, action: actions.WriteRoute) -> None:
-        if self._spec.gateway is None:
-            return
-        content = httproute.frame(self._spec.gateway, self._spec.model.name or self._name)
-        route = self._children.route
-        if route is None:
-            meta = metadata(self._owner, self._name)
-            await self._kube.create(kinds.HTTP_ROUTE, httproute.build(meta, content, action.weights, action.intent))
-            return
-        if not owned_by(self._owner, route):
-            raise RefusedError(f"HTTPRoute {self._name} is not owned by this object and is left alone")
-        ours = our_backends(self._name, route)
-        operations = httproute.patch(route, ours, content, action.weights, action.intent, action.frame)
-        await self._kube.patch(kinds.HTTP_ROUTE, self._namespace, self._name, operations)
+    async def _move(self, writes: tuple[Write, ...]) -> None:
+        """Try each write: an object that cannot be written must not keep traffic on a version in another one."""
+        failures: list[KubeError] = []
+        for write in writes:
+            try:
+                await self._write(write)
+            except KubeError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _write(self, write: Write) -> None:
+        match write:
+            case Create():
+                await self._kube.create(write.kind, write.body)
+            case Patch():
+                await self._kube.patch(write.ref.kind, self._namespace, write.ref.name, write.operations)
+            case Delete():
+                await self._kube.delete(write.ref.kind, self._namespace, write.ref.name)
 
     async def _run_check(self, action: actions.RunCheck) -> None:
         job = check_job(self._owner, self._spec, action.check, action.workload, action.stable, self._images.checks)

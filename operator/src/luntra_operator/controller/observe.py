@@ -1,7 +1,6 @@
 """Read everything that belongs to one ModelDeployment, live and in parallel, into one snapshot."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,15 @@ from luntra_operator.api.vocabulary import (
     LABEL_DEPLOYMENT,
     LABEL_REVISION,
     LABEL_WORKLOAD,
+    Reason,
 )
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KindMissingError
-from luntra_operator.rollout.observed import Intents, Observed, Route
-from luntra_operator.traffic import httproute
-from luntra_operator.workloads.naming import check_name, ordinal, owned_by
+from luntra_operator.rollout.observed import Intents, Observed, Problem, Route
+from luntra_operator.traffic import routes
+from luntra_operator.traffic.provider import Endpoint, Found, Ref
+from luntra_operator.workloads.naming import check_name, metadata, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
 from luntra_operator.workloads.serving import refusal
 
@@ -32,7 +33,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Live objects of one ModelDeployment, as read; `route` may be somebody else's object of the same name.
+    """Live objects of one ModelDeployment, as read; `routes` may hold somebody else's objects of the same name.
 
     `taken` are the names of workloads that must not be used again: also those that a deleted object of this name left
     to garbage collection, whose pods would pass for new ones of another version.
@@ -46,13 +47,12 @@ class Children:
     pods: list[Object]
     slices: list[Object]
     jobs: list[Object]
-    route: Object | None
-    route_api: bool
+    routes: Found
     taken: frozenset[str]
 
 
-async def read_children(kube: Kube, owner: Object) -> Children:
-    """All children of `owner`.
+async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) -> Children:
+    """All children of `owner`, and what splits its traffic.
 
     Raises:
         KubeError: one of the reads failed; a snapshot is whole or there is none.
@@ -66,15 +66,16 @@ async def read_children(kube: Kube, owner: Object) -> Children:
         labelled.extend(found)
         return [child for child in found if owned_by(owner, child)]
 
-    async def route() -> tuple[Object | None, bool]:
+    async def route(ref: Ref) -> list[tuple[Ref, Object | None]]:
         try:
-            return await kube.get(kinds.HTTP_ROUTE, namespace, name), True
+            return [(ref, await kube.get(ref.kind, namespace, ref.name))]
         except KindMissingError:
-            return None, False
+            return []
 
     (
         (revisions, deployments, services, config_maps, budgets, jobs),
-        (pods, slices, main, (found, api)),
+        (pods, slices, main),
+        found,
     ) = await asyncio.gather(
         asyncio.gather(
             owned(kinds.CONTROLLER_REVISION),
@@ -88,8 +89,8 @@ async def read_children(kube: Kube, owner: Object) -> Children:
             kube.list(kinds.POD, namespace, selector),
             kube.list(kinds.ENDPOINT_SLICE, namespace, selector),
             kube.get(kinds.SERVICE, namespace, name),
-            route(),
         ),
+        asyncio.gather(*(route(ref) for ref in routes.refs(endpoint(owner, spec)))),
     )
     named = [service for service in services if service["metadata"]["name"] != name]
     return Children(
@@ -101,18 +102,14 @@ async def read_children(kube: Kube, owner: Object) -> Children:
         pods=pods,
         slices=slices,
         jobs=jobs,
-        route=found,
-        route_api=api,
+        routes=dict(one for known in found for one in known),
         taken=frozenset(child["metadata"]["labels"].get(LABEL_WORKLOAD, "") for child in (*labelled, *pods, *slices)),
     )
 
 
-def our_backends(name: str, route: Object | None) -> frozenset[str]:
-    """Backends of a route that are workloads of this object, whether they still exist or not."""
-    pattern = re.compile(rf"{re.escape(name)}-w[1-9][0-9]*")
-    rules = (route or {}).get("spec", {}).get("rules") or []
-    refs = [ref["name"] for rule in rules for ref in rule.get("backendRefs") or []]
-    return frozenset(ref for ref in refs if pattern.fullmatch(ref))
+def endpoint(owner: Object, spec: ModelDeploymentSpec) -> Endpoint:
+    """What providers of traffic are told of a ModelDeployment."""
+    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec)
 
 
 def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, children: Children) -> Observed:
@@ -123,6 +120,8 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     names = {child["metadata"]["name"] for child in (*children.deployments, *children.config_maps)} | known
     names |= {child["metadata"]["name"] for child in children.services if child["metadata"]["name"] != name}
     main = next((child for child in children.services if child["metadata"]["name"] == name), None)
+    reading = routes.read(endpoint(owner, spec), children.routes)
+    missing = reading.missing
     jobs = {check_name(workload, check): workload for workload in names for check in ("evaluation", "benchmark")}
     return Observed(
         name=name,
@@ -138,9 +137,10 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         ),
         versions=versions,
         revisions=frozenset(children.revisions),
-        route=_route(owner, children.route),
-        route_api=children.route_api,
-        frame=httproute.frame_hash(httproute.frame(spec.gateway, spec.model.name or name)) if spec.gateway else "",
+        route=_route(reading),
+        missing=Problem(missing.reason, missing.message, permanent=True) if missing else None,
+        conflict=Problem(Reason.ROUTE_CONFLICT, reading.conflict, permanent=True) if reading.conflict else None,
+        frame=reading.frame,
         service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,
         service_owned=main is None or owned_by(owner, main),
         checks=readers.check_runs(children.jobs, children.pods, jobs),
@@ -154,18 +154,18 @@ def _intents(annotations: Mapping[str, str]) -> Intents:
     return Intents(*(annotations.get(name) for name in (ANNOTATION_APPROVE, ANNOTATION_ABORT, ANNOTATION_RETRY)))
 
 
-def _route(owner: Object, route: Object | None) -> Route | None:
-    if route is None:
+def _route(reading: routes.Reading) -> Route | None:
+    state = reading.state
+    if state is None:
         return None
-    state = httproute.read(route, our_backends(owner["metadata"]["name"], route))
     return Route(
-        owned=owned_by(owner, route),
         weights=state.weights,
         intent=state.intent,
         frame=state.frame,
         current=state.current,
         message=state.message,
         widened=state.widened,
+        agreed=reading.agreed,
     )
 
 

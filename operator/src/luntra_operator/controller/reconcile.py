@@ -120,7 +120,7 @@ class Reconciler:
     async def _turn(
         self, key: Key, owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
     ) -> float | None:
-        children = await read_children(self._kube, owner)
+        children = await read_children(self._kube, owner, spec)
         turn = Turn(spec, status, snapshot(owner, spec, status, children), revision_hash(spec), self._clock())
         turn = await self._ask_data_plane(owner, turn)
         turn, again = await self._judge(key, turn)

@@ -76,7 +76,7 @@ class WriteRoute:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoute:
-    """Delete the route that we own: the spec names no gateway any more."""
+    """Take the traffic out of the route: the spec names nothing any more that divides it."""
 
 
 @dataclass(frozen=True, slots=True)

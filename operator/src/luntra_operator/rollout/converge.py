@@ -37,13 +37,13 @@ def converge(turn: Turn) -> tuple[Action, ...]:
 def _traffic(turn: Turn) -> list[Action]:
     actions: list[Action] = []
     route = turn.seen.route
-    if turn.spec.gateway is not None and turn.seen.route_api and (route is None or route.owned):
+    if turn.spec.divides and (route is not None or turn.seen.missing is None):
         weights = target_weights(turn)
         frame = _frame(turn, route)
-        stale = route is None or route.weights != weights or frame != "Keep"
+        stale = route is None or not route.agreed or route.weights != weights or frame != "Keep"
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn), frame))
-    if turn.spec.gateway is None and route is not None and route.owned:
+    if not turn.spec.divides and route is not None:
         actions.append(DeleteRoute())
     selected, present = selected_workload(turn), turn.seen.service
     before = {present: 100} if present else {}
@@ -56,6 +56,8 @@ def _frame(turn: Turn, route: Route | None) -> FrameChange:
     """Where `spec.traffic` has changed, the new frame serves before the old one goes."""
     if route is None:
         return "Replace"
+    if turn.seen.missing is not None:
+        return "Keep"  # the new frame is written when all of it can be
     if route.frame != turn.seen.frame:
         return "Widen"
     traffic = turn.status.traffic

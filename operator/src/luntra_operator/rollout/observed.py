@@ -59,19 +59,20 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The route as it stands. `weights` holds our backends only, by workload.
+    """The route as it stands, whatever it consists of. `weights` holds our backends only, by workload.
 
-    `frame` is the hash of what it was last written for, `widened` if what was there before is still in it;
-    `current`: the gateway's controller has accepted exactly this generation.
+    `frame` tells what it was last written for, `widened` if what was there before is still in it;
+    `current`: the gateway's controller has accepted exactly this generation. `agreed`: all its objects carry the same weights;
+    where not, `weights` has the highest of each.
     """
 
-    owned: bool
     weights: Mapping[str, int]
     intent: str | None
     frame: str | None
     current: bool
     message: str = ""
     widened: bool = False
+    agreed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ class Observed:
     """One snapshot of everything that belongs to a ModelDeployment.
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
-    `frame` is what today's spec says of the route; `service` is the workload that the Service <name>
+    `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `conflict` which
+    route is not ours; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
     could not be asked; `judgements` are those of the version that gets or got the traffic last; `refusal` says
     why no workload of today's spec can be rendered.
@@ -123,7 +125,8 @@ class Observed:
     versions: Mapping[str, VersionStatus] = field(default_factory=dict)
     revisions: frozenset[str] = frozenset()
     route: Route | None = None
-    route_api: bool = True
+    missing: Problem | None = None
+    conflict: Problem | None = None
     frame: str = ""
     service: str | None = None
     service_owned: bool = True

@@ -94,7 +94,7 @@ def _roll_out(turn: Turn) -> Decision:
 def _wake(turn: Turn, decision: Decision, limits: Timers) -> float | None:
     """When to look again; at rest too while the data plane is not seen to follow, ever more seldom."""
     traffic, route = turn.status.traffic, turn.seen.route
-    told = route is not None and route.current if turn.spec.gateway else turn.seen.service is not None
+    told = route is not None and route.current if turn.spec.divides else turn.seen.service is not None
     if traffic is None or traffic.observed == traffic.desired or not told:
         return decision.wake
     waited = turn.since(traffic.accepted_at)
@@ -104,9 +104,8 @@ def _wake(turn: Turn, decision: Decision, limits: Timers) -> float | None:
 
 def _conflict(turn: Turn) -> Problem | None:
     """Objects of our names that are not ours are never overwritten."""
-    if turn.seen.route is not None and not turn.seen.route.owned and turn.spec.gateway is not None:
-        message = f"an HTTPRoute {turn.seen.name} exists that this object does not own; delete or rename it"
-        return Problem(Reason.ROUTE_CONFLICT, message, permanent=True)
+    if turn.seen.conflict is not None:
+        return turn.seen.conflict
     if not turn.seen.service_owned:
         message = f"a Service {turn.seen.name} exists that this object does not own; delete or rename it"
         return Problem(Reason.NAME_CONFLICT, message, permanent=True)
@@ -123,7 +122,7 @@ def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
     writes = [action for action in actions if isinstance(action, WriteRoute)]
     if not writes or route is None or traffic is None or traffic.written != traffic.desired:
         return ()
-    if shares(target_weights(turn) or {}) == shares(route.weights):
+    if route.agreed and shares(target_weights(turn) or {}) == shares(route.weights):
         return ()
     found = ", ".join(f"{name}={weight}" for name, weight in route.weights.items())
     message = f"weights were changed by somebody else ({found or 'none left'}) and are restored"

@@ -43,7 +43,7 @@ def _named_at_zero(turn: Turn, name: str) -> bool:
 def introducing(turn: Turn) -> bool:
     """Whether the route names the candidate, or is to name it, before its first traffic."""
     status = turn.status
-    return status.phase is Phase.SHIFTING and status.step is None and turn.spec.gateway is not None
+    return status.phase is Phase.SHIFTING and status.step is None and turn.spec.divides
 
 
 def _other(turn: Turn) -> VersionStatus | None:
@@ -55,10 +55,10 @@ def _other(turn: Turn) -> VersionStatus | None:
 def selected_workload(turn: Turn) -> str | None:
     """The workload that the Service <name> should select.
 
-    With a gateway it follows promotion; without one it is itself what moves the traffic.
+    Beside a route it follows promotion; without one it is itself what moves the traffic.
     """
     status, traffic = turn.status, turn.status.traffic
-    if turn.spec.gateway is None and traffic is not None and traffic.desired == 100:
+    if not turn.spec.divides and traffic is not None and traffic.desired == 100:
         return traffic.workload
     return status.stable.workload if status.stable else None
 
@@ -118,7 +118,7 @@ def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
 def _accepted(turn: Turn) -> bool:
     """Whether the gateway's controller, where there is one, has read just what the route should say."""
     route = turn.seen.route
-    if turn.spec.gateway is None:
+    if not turn.spec.divides:
         return True
     return (
         route is not None and route.current and route.weights == target_weights(turn) and route.frame == turn.seen.frame
@@ -128,7 +128,7 @@ def _accepted(turn: Turn) -> bool:
 def _edited(turn: Turn) -> bool:
     """Whether the route is for another frame, or has a share for somebody who should have none."""
     route, target = turn.seen.route, target_weights(turn)
-    if turn.spec.gateway is None or route is None:
+    if not turn.spec.divides or route is None:
         return False
     return route.frame != turn.seen.frame or (target is not None and shares(route.weights) != shares(target))
 
@@ -139,7 +139,7 @@ def shares(weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
-    if turn.spec.gateway is None:
+    if not turn.spec.divides:
         return (100 if turn.seen.service == traffic.workload else 0) if turn.seen.service else None
     if turn.seen.route is None:
         return None
@@ -148,7 +148,7 @@ def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
 
 def _witness(turn: Turn, traffic: TrafficStatus, late: bool) -> str | None:
     """What shows that the data plane follows; None if nothing does yet."""
-    answers = turn.seen.answers if turn.spec.gateway else None
+    answers = turn.seen.answers if turn.spec.divides else None
     if answers is not None and not _agrees(turn, traffic, answers):
         return None
     if answers is not None and not introducing(turn):  # no answer can tell that a backend without traffic is known

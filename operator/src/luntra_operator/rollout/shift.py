@@ -35,18 +35,15 @@ def hold(steps: list[Step], weight: int) -> float:
 
 def first_step(turn: Turn, **changes: Any) -> Decision:
     """Begin with the traffic, once somebody has approved it where that is wanted."""
-    weight = next_weight(turn.spec.steps, 0) if turn.spec.gateway else 100
+    weight = next_weight(turn.spec.steps, 0) if turn.spec.divides else 100
     return approval.ask(turn, **changes) if approval.due(turn, weight) else introduce(turn, **changes)
 
 
 def introduce(turn: Turn, **changes: Any) -> Decision:
-    """Enter Shifting by introducing the candidate to the gateway; without a stable version or a gateway, at 100."""
-    if turn.spec.gateway is not None and not turn.seen.route_api:
-        message = "the cluster has no HTTPRoute kind; install the Gateway API CRDs (gateway-api.sigs.k8s.io), then this continues by itself"
-        return Decision(
-            turn.update(**changes), waiting=Problem(Reason.GATEWAY_API_MISSING, message, permanent=True), wake=10
-        )
-    if turn.status.stable is None or turn.spec.gateway is None:
+    """Enter Shifting by introducing the candidate to the gateway; at 100 without a stable version or where nothing divides the traffic."""
+    if turn.spec.divides and turn.seen.missing is not None:
+        return Decision(turn.update(**changes), waiting=turn.seen.missing, wake=10)
+    if turn.status.stable is None or not turn.spec.divides:
         return _step(turn, 100, **changes)
     traffic = TrafficStatus(workload=turn.candidate.workload, desired=0, decided_at=turn.now)
     return Decision(turn.update(Phase.SHIFTING, step=None, traffic=traffic, **changes))
@@ -72,7 +69,7 @@ def shift(turn: Turn) -> Decision:
     bad = _speaks_against(turn)
     if bad and status.stable:
         return _away(turn, bad)
-    if turn.spec.gateway is None and traffic.desired < 100:
+    if not turn.spec.divides and traffic.desired < 100:
         return _next(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
     if step is None and not turn.stable_serves:
         return _step(turn, next_weight(turn.spec.steps, 0))  # nobody would lose an answer
@@ -105,7 +102,7 @@ def await_approval(turn: Turn) -> Decision:
     bad = _speaks_against(turn)
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
-    weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.gateway else 100
+    weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
     missing = obstacle(turn.candidate_workload, turn.spec.replicas) or silence(turn)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):

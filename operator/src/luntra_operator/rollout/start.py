@@ -121,9 +121,9 @@ def rebuilt(turn: Turn) -> Decision | None:
 def _named(turn: Turn) -> str | None:
     route = turn.seen.route
     if route is None:
-        return turn.seen.service if turn.spec.gateway is None or len(turn.seen.versions) == 1 else None
+        return turn.seen.service if not turn.spec.divides or len(turn.seen.versions) == 1 else None
     whole = [name for name, weight in route.weights.items() if weight == 100]
-    if whole:
+    if len(whole) == 1:
         return whole[0]
     candidate = route.intent.split("/")[1] if route.intent and route.intent.count("/") == 2 else None
     others = [

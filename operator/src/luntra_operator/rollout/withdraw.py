@@ -60,7 +60,7 @@ def roll_back(turn: Turn, timers: Timers) -> Decision:
     status, traffic, withdrawal = turn.status, turn.status.traffic, turn.status.withdrawal
     if withdrawal is None:
         raise LookupError("RollingBack without a withdrawal in status")
-    reachable = turn.spec.gateway is None or turn.seen.route_api
+    reachable = not turn.spec.divides or turn.seen.missing is None
     # While no stable pod is ready, the traffic stays where it is; a fix must not wait for a broken stable version.
     if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable and turn.stable_serves:
         waiting = Problem(Reason.ROLLING_BACK, "waiting for the gateway to follow weight 0")

@@ -13,6 +13,7 @@ import kopf
 from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.kube import kinds
+from luntra_operator.traffic import routes
 
 _CHILDREN = (kinds.DEPLOYMENT, kinds.POD, kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.ENDPOINT_SLICE)
 
@@ -40,8 +41,8 @@ class Watches:
             kopf.on.event(
                 kind.group, kind.version, kind.plural, labels={LABEL_DEPLOYMENT: kopf.PRESENT}, registry=registry
             )(self._child_event)
-        route = kinds.HTTP_ROUTE
-        kopf.on.event(route.group, route.version, route.plural, registry=registry)(self._route_event)
+        for kind in routes.KINDS:
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._route_event)
 
     async def run(self, ready: asyncio.Event) -> None:
         """Watch until cancelled; `ready` is set once the watches have started."""

@@ -1,0 +1,146 @@
+"""All objects that split the traffic of one ModelDeployment, under one decision.
+
+The engine knows one route: one set of weights, one intent, one frame. Here the objects of all providers that the spec names, and
+of those that it named before, are read into it and written from it. So a provider more or less in the spec is a change of the
+frame: the new objects serve before the old ones go, and until then all have the same weights.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luntra_operator.api.kinds import Kind
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import Reason
+
+from .httproute import OwnedHttpRoute
+from .provider import Endpoint, Found, FrameChange, Provider, Question, Ref, RouteState, Write
+
+PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(),)
+"""All there are. Where several are wanted they are written in this order, and the first that can be asked is probed."""
+
+KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(kind for provider in PROVIDERS for kind in provider.kinds))
+"""All kinds of all providers."""
+
+
+_INTENT = re.compile(r"([1-9][0-9]{0,9})/[^/]*/([0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Kinds that the spec needs and the cluster does not know."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found. `state` is None where no object of ours exists; `frame` is what today's spec says.
+
+    `agreed`: all objects carry the same weights; where not, `state` has the highest of each, so that a version has lost its
+    traffic only when it has lost it everywhere. `missing` and `conflict` say why what the spec wants cannot be written.
+    """
+
+    state: RouteState | None
+    agreed: bool
+    frame: str
+    missing: Missing | None
+    conflict: str | None
+
+
+def question(spec: ModelDeploymentSpec) -> Question | None:
+    """How to ask the data plane of a spec; None where nobody can be asked."""
+    asked = (provider.question(spec) for provider in PROVIDERS if provider.wanted(spec))
+    return next(filter(None, asked), None)
+
+
+def refs(endpoint: Endpoint) -> tuple[Ref, ...]:
+    """All objects to read."""
+    return tuple(dict.fromkeys(ref for provider in PROVIDERS for ref in provider.objects(endpoint)))
+
+
+def read(endpoint: Endpoint, found: Found) -> Reading:
+    """The one route that all objects are together."""
+    wanted = [provider for provider in PROVIDERS if provider.wanted(endpoint.spec)]
+    states = [provider.read(endpoint, found) for provider in wanted]
+    others = (provider.read(endpoint, found) for provider in PROVIDERS if provider not in wanted)
+    former = [state for state in others if state is not None]
+    carrying = [state for state in states if state is not None] + [state for state in former if state.weights]
+    agreed = all(state.weights == carrying[0].weights for state in carrying)
+    missing = next(filter(None, (_missing(provider, endpoint, found) for provider in wanted)), None)
+    told = next(filter(None, map(_told, wanted, states)), "")
+    weights: dict[str, int] = {}
+    for state in carrying:
+        for name, weight in state.weights.items():
+            weights[name] = max(weight, weights.get(name, 0))
+    together = RouteState(
+        weights=weights,
+        intent=min((state.intent for state in carrying if state.intent), key=_age, default=None),
+        frame=" ".join((state and state.frame) or "" for state in states),
+        widened=bool(former) or any(state.widened for state in states if state),
+        current=agreed and all(state and state.current for state in states),
+        message=(missing and missing.message) or told,
+    )
+    return Reading(
+        state=together if carrying or former else None,
+        agreed=agreed,
+        frame=" ".join(provider.frame(endpoint) for provider in wanted),
+        missing=missing,
+        conflict=next(filter(None, (provider.conflict(endpoint, found) for provider in wanted)), None),
+    )
+
+
+def write(
+    endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
+) -> tuple[Write, ...]:
+    """What gives all objects these weights and makes the change of the frame; objects that are not wanted any more go last.
+
+    One that cannot be written must not keep a version in another one: each write is to be tried, whatever becomes of the others.
+    """
+    writes: list[Write] = []
+    removals: list[Write] = []
+    for provider in PROVIDERS:
+        state = provider.read(endpoint, found)
+        if provider.wanted(endpoint.spec):
+            if _missing(provider, endpoint, found) is None:
+                own = _own_change(provider, endpoint, state, change)
+                writes.extend(provider.write(endpoint, found, weights, intent, own))
+        elif state is not None and change == "Replace":
+            removals.extend(provider.remove(endpoint, found))
+        elif state is not None:
+            writes.extend(provider.write(endpoint, found, weights, intent, "Keep"))
+    return (*writes, *removals)
+
+
+def remove(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
+    """What takes the endpoint out of all objects."""
+    return tuple(one for provider in PROVIDERS for one in provider.remove(endpoint, found))
+
+
+def _own_change(provider: Provider, endpoint: Endpoint, state: RouteState | None, change: FrameChange) -> FrameChange:
+    """The part of a change that concerns one provider; a frame that is today's stays as it is, with what others added to it."""
+    if state is None:
+        return "Replace"
+    needed = state.widened if change == "Replace" else state.frame != provider.frame(endpoint)
+    return change if needed else "Keep"
+
+
+def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Missing | None:
+    kind = next((ref.kind.kind for ref in provider.objects(endpoint) if ref not in found), None)
+    if kind is None:
+        return None
+    advice = provider.absence.advice
+    return Missing(provider.absence.reason, f"the cluster has no {kind} kind; {advice}, then this continues by itself")
+
+
+def _told(provider: Provider, state: RouteState | None) -> str:
+    if state is None:
+        return f"there is no {provider.kinds[0].kind} yet"
+    return "" if state.current else state.message
+
+
+def _age(intent: str) -> tuple[int, int]:
+    """The latest attempt first; of one attempt the lowest weight, for taking a version back must not be overlooked."""
+    ours = _INTENT.fullmatch(intent)
+    return (-int(ours[1]), int(ours[2])) if ours else (0, 0)

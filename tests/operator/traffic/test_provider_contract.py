@@ -1,0 +1,180 @@
+"""What every provider of traffic promises, whichever objects it has. A new one needs a line in SAMPLES, nothing else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from luntra_operator.api.validation import parse_spec
+from luntra_operator.kube.errors import ConflictError
+from luntra_operator.traffic import routes
+from luntra_operator.traffic.httproute import OwnedHttpRoute
+from luntra_operator.traffic.provider import Create, Delete, Endpoint, Found, FrameChange, Patch, Provider, Write
+from luntra_operator.workloads.naming import metadata
+from tests.operator.controller.fake_kube import FakeKube
+from tests.operator.controller.in_memory import model
+
+Object = dict[str, Any]
+OWNER = {"metadata": {"name": "digits", "namespace": "team-a", "uid": "u1"}}
+W1, W2 = "digits-w1", "digits-w2"
+
+
+def _crowd_route(route: Object) -> None:
+    ours = route["spec"]["rules"][0]
+    ours["timeouts"] = {"request": "3s"}
+    ours["backendRefs"].insert(0, {"name": "shadow", "port": 80, "weight": 0})
+    route["spec"]["rules"].insert(0, {"backendRefs": [{"name": "docs", "port": 80}]})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How `spec.traffic` names a provider, how it says it otherwise, and what others may add to its objects."""
+
+    traffic: Object
+    otherwise: Object
+    crowd: Callable[[Object], None]
+
+
+def _gateway(name: str) -> Object:
+    return {"gateway": {"parentRefs": [{"name": name}], "hostnames": [f"{name}.example"]}}
+
+
+SAMPLES: dict[type, Sample] = {
+    OwnedHttpRoute: Sample(_gateway("one"), _gateway("two"), _crowd_route),
+}
+
+
+class Cluster:
+    """A provider with the API server that its objects live at."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider, self.sample, self.kube = provider, SAMPLES[type(provider)], FakeKube()
+        self.endpoint = endpoint(self.sample.traffic)
+
+    async def found(self) -> Found:
+        return {ref: await self.kube.get(ref.kind, "team-a", ref.name) for ref in self.provider.objects(self.endpoint)}
+
+    async def carry_out(self, writes: tuple[Write, ...]) -> None:
+        for write in writes:
+            match write:
+                case Create():
+                    await self.kube.create(write.kind, write.body)
+                case Patch():
+                    await self.kube.patch(write.ref.kind, "team-a", write.ref.name, write.operations)
+                case Delete():
+                    await self.kube.delete(write.ref.kind, "team-a", write.ref.name)
+
+    async def write(self, weights: dict[str, int], intent: str = "1/abc/100", change: FrameChange = "Keep") -> None:
+        await self.carry_out(self.provider.write(self.endpoint, await self.found(), weights, intent, change))
+
+    async def weights(self) -> dict[str, int]:
+        state = self.provider.read(self.endpoint, await self.found())
+        return dict(state.weights) if state else {}
+
+    def everything(self) -> list[Object]:
+        """All that is stored, to be changed in place."""
+        return [self.kube.peek(kind, name) for kind in self.provider.kinds for name in self.kube.names(kind)]
+
+
+def endpoint(traffic: Object | None, uid: str = "u1") -> Endpoint:
+    owner = {"metadata": {**OWNER["metadata"], "uid": uid}}
+    spec = parse_spec({"model": model("v1"), **({"traffic": traffic} if traffic else {})})
+    return Endpoint(metadata(owner, "digits"), spec)
+
+
+@pytest.fixture(params=routes.PROVIDERS, ids=lambda provider: type(provider).__name__)
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return Cluster(request.param)
+
+
+async def test_what_is_built_and_patched_reads_back(cluster: Cluster) -> None:
+    assert cluster.provider.read(cluster.endpoint, await cluster.found()) is None
+    for weights, intent in (
+        ({W1: 100}, "1/abc/100"),
+        ({W1: 100, W2: 0}, "2/abc/100"),
+        ({W1: 70, W2: 30}, "2/def/30"),
+        ({W1: 100}, "2/def/0"),
+        ({W2: 100}, "3/def/100"),
+    ):
+        await cluster.write(weights, intent)
+        state = cluster.provider.read(cluster.endpoint, await cluster.found())
+        assert state
+        assert (state.weights, state.intent) == (weights, intent)
+        assert (state.frame, state.widened) == (cluster.provider.frame(cluster.endpoint), False)
+        assert sum(state.weights.values()) == 100
+
+
+async def test_foreign_content_survives_every_write(cluster: Cluster) -> None:
+    """Breaks if an object is written from memory instead of what is there."""
+    await cluster.write({W1: 100})
+    for body in cluster.everything():
+        cluster.sample.crowd(body)
+        body["metadata"]["labels"]["team"] = "a"
+        body["metadata"]["annotations"]["other.example/note"] = "keep"
+    before = json.dumps(cluster.everything(), sort_keys=True)
+    await cluster.write({W1: 60, W2: 40})
+    assert await cluster.weights() == {W1: 60, W2: 40}
+    await cluster.write({W1: 100})
+    for body, known in zip(cluster.everything(), json.loads(before), strict=True):
+        known["metadata"]["resourceVersion"] = body["metadata"]["resourceVersion"]
+        assert body == known
+
+
+async def test_stale_write_is_refused(cluster: Cluster) -> None:
+    await cluster.write({W1: 100})
+    stale = cluster.provider.write(cluster.endpoint, await cluster.found(), {W1: 60, W2: 40}, "2/def/40", "Keep")
+    for kind in cluster.provider.kinds:
+        for name in cluster.kube.names(kind):
+            cluster.kube.put(kind, cluster.kube.peek(kind, name))
+    with pytest.raises(ConflictError):
+        await cluster.carry_out(stale)
+    assert await cluster.weights() == {W1: 100}
+
+
+async def test_r18_changed_frame_is_widened_then_replaced(cluster: Cluster) -> None:
+    await cluster.write({W1: 100})
+    before = cluster.provider.frame(cluster.endpoint)
+    cluster.endpoint = endpoint(cluster.sample.otherwise)
+    after = cluster.provider.frame(cluster.endpoint)
+    assert before != after
+    await cluster.write({W1: 100})
+    state = cluster.provider.read(cluster.endpoint, await cluster.found())
+    assert state
+    assert state.frame == before
+    changes: tuple[tuple[FrameChange, bool], ...] = (("Widen", True), ("Keep", True), ("Replace", False))
+    for change, widened in changes:
+        await cluster.write({W1: 90, W2: 10}, "2/def/10", change)
+        state = cluster.provider.read(cluster.endpoint, await cluster.found())
+        assert state
+        assert (state.frame, state.widened, state.weights) == (after, widened, {W1: 90, W2: 10})
+
+
+async def test_weights_move_on_after_the_spec_has_dropped_the_provider_until_it_is_removed(cluster: Cluster) -> None:
+    await cluster.write({W1: 100})
+    cluster.endpoint = endpoint(None)
+    assert not cluster.provider.wanted(cluster.endpoint.spec)
+    assert cluster.provider.question(cluster.endpoint.spec) is None
+    await cluster.write({W1: 100, W2: 0})
+    assert await cluster.weights() == {W1: 100, W2: 0}
+    await cluster.carry_out(cluster.provider.remove(cluster.endpoint, await cluster.found()))
+    assert await cluster.weights() == {}
+    assert cluster.provider.remove(cluster.endpoint, await cluster.found()) == ()
+
+
+async def test_objects_of_somebody_else_are_named_and_neither_read_nor_removed(cluster: Cluster) -> None:
+    await cluster.write({W1: 100})
+    cluster.endpoint = endpoint(cluster.sample.traffic, uid="u2")
+    found = await cluster.found()
+    assert "digits is not owned by this object" in (cluster.provider.conflict(cluster.endpoint, found) or "")
+    assert cluster.provider.read(cluster.endpoint, found) is None
+    assert cluster.provider.remove(cluster.endpoint, found) == ()
+
+
+async def test_all_kinds_are_declared(cluster: Cluster) -> None:
+    """Breaks if an object would be written whose kind is neither watched nor permitted."""
+    refs = cluster.provider.objects(cluster.endpoint)
+    await cluster.write({W1: 100})
+    assert {kind for kind, _, _ in cluster.kube._store} <= {*cluster.provider.kinds}
+    assert {ref.kind for ref in refs} >= {*cluster.provider.kinds}
