@@ -54,7 +54,10 @@ class Cluster:
         self.endpoint = endpoint(self.sample.traffic)
 
     async def found(self) -> Found:
-        return {ref: await self.kube.get(ref.kind, "team-a", ref.name) for ref in self.provider.objects(self.endpoint)}
+        return {
+            ref: await self.kube.get(ref.kind, "team-a", ref.name)
+            for ref in self.provider.objects("digits", self.endpoint.spec)
+        }
 
     async def carry_out(self, writes: tuple[Write, ...]) -> None:
         for write in writes:
@@ -154,7 +157,7 @@ async def test_r18_changed_frame_is_widened_then_replaced(cluster: Cluster) -> N
 async def test_weights_move_on_after_the_spec_has_dropped_the_provider_until_it_is_removed(cluster: Cluster) -> None:
     await cluster.write({W1: 100})
     cluster.endpoint = endpoint(None)
-    assert not cluster.provider.wanted(cluster.endpoint.spec)
+    assert not cluster.provider.wanted(cluster.endpoint)
     assert cluster.provider.question(cluster.endpoint.spec) is None
     await cluster.write({W1: 100, W2: 0})
     assert await cluster.weights() == {W1: 100, W2: 0}
@@ -174,7 +177,7 @@ async def test_objects_of_somebody_else_are_named_and_neither_read_nor_removed(c
 
 async def test_all_kinds_are_declared(cluster: Cluster) -> None:
     """Breaks if an object would be written whose kind is neither watched nor permitted."""
-    refs = cluster.provider.objects(cluster.endpoint)
+    refs = cluster.provider.objects("digits", cluster.endpoint.spec)
     await cluster.write({W1: 100})
     assert {kind for kind, _, _ in cluster.kube._store} <= {*cluster.provider.kinds}
     assert {ref.kind for ref in refs} >= {*cluster.provider.kinds}

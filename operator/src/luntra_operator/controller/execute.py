@@ -44,7 +44,7 @@ class Executor:
         self._owner, self._spec, self._children, self._attempt = owner, spec, children, attempt
         self._namespace, self._name = owner["metadata"]["namespace"], owner["metadata"]["name"]
         self._revisions: dict[str, Revision] = dict(children.revisions)
-        self._endpoint = endpoint(owner, spec)
+        self._endpoint = endpoint(owner, spec, children)
 
     async def run(self, planned: tuple[Action, ...]) -> None:
         """Do one action after the other; the first failure ends it and the next turn plans anew.

@@ -90,7 +90,7 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
             kube.list(kinds.ENDPOINT_SLICE, namespace, selector),
             kube.get(kinds.SERVICE, namespace, name),
         ),
-        asyncio.gather(*(route(ref) for ref in routes.refs(endpoint(owner, spec)))),
+        asyncio.gather(*(route(ref) for ref in routes.refs(name, spec))),
     )
     named = [service for service in services if service["metadata"]["name"] != name]
     return Children(
@@ -107,9 +107,9 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
     )
 
 
-def endpoint(owner: Object, spec: ModelDeploymentSpec) -> Endpoint:
+def endpoint(owner: Object, spec: ModelDeploymentSpec, children: Children) -> Endpoint:
     """What providers of traffic are told of a ModelDeployment."""
-    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec)
+    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec, children.services)
 
 
 def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, children: Children) -> Observed:
@@ -120,7 +120,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     names = {child["metadata"]["name"] for child in (*children.deployments, *children.config_maps)} | known
     names |= {child["metadata"]["name"] for child in children.services if child["metadata"]["name"] != name}
     main = next((child for child in children.services if child["metadata"]["name"] == name), None)
-    reading = routes.read(endpoint(owner, spec), children.routes)
+    reading = routes.read(endpoint(owner, spec, children), children.routes)
     missing = reading.missing
     jobs = {check_name(workload, check): workload for workload in names for check in ("evaluation", "benchmark")}
     return Observed(

@@ -49,8 +49,8 @@ class OwnedRoute(ABC):
         return (self.kind,)
 
     @abstractmethod
-    def wanted(self, spec: ModelDeploymentSpec) -> bool:
-        """Whether the spec asks for the route."""
+    def wanted(self, endpoint: Endpoint) -> bool:
+        """Whether the route is to be there."""
 
     @abstractmethod
     def question(self, spec: ModelDeploymentSpec) -> Question | None:
@@ -60,9 +60,9 @@ class OwnedRoute(ABC):
     def content(self, endpoint: Endpoint) -> dict[str, Any]:
         """Today's frame of a wanted route: parentRefs, hostnames, matches."""
 
-    def objects(self, endpoint: Endpoint) -> tuple[Ref, ...]:
+    def objects(self, name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:  # noqa: ARG002 - others need the spec
         """The route."""
-        return (Ref(self.kind, endpoint.name),)
+        return (Ref(self.kind, name),)
 
     def frame(self, endpoint: Endpoint) -> str:
         """The hash of today's frame."""
@@ -70,11 +70,10 @@ class OwnedRoute(ABC):
 
     def conflict(self, endpoint: Endpoint, found: Found) -> str | None:
         """A route of the name that belongs to somebody else."""
-        (ref,) = self.objects(endpoint)
-        route = found.get(ref)
+        route = found.get(Ref(self.kind, endpoint.name))
         if route is None or endpoint.owns(route):
             return None
-        return f"the {ref.kind.kind} {ref.name} is not owned by this object; delete or rename it"
+        return f"the {self.kind.kind} {endpoint.name} is not owned by this object; delete or rename it"
 
     def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
         """What our route says."""
@@ -85,7 +84,7 @@ class OwnedRoute(ABC):
         self, endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
     ) -> tuple[Write, ...]:
         """Create the route, or patch it."""
-        route, wanted = self._ours(endpoint, found), self.wanted(endpoint.spec)
+        route, wanted = self._ours(endpoint, found), self.wanted(endpoint)
         if route is None:
             return (Create(self.kind, self.build(dict(endpoint.metadata), self.content(endpoint), weights, intent)),)
         ours = endpoint.workloads(_named(route))
@@ -97,11 +96,10 @@ class OwnedRoute(ABC):
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
         """Delete our route."""
-        return tuple(Delete(ref) for ref in self.objects(endpoint)) if self._ours(endpoint, found) else ()
+        return (Delete(Ref(self.kind, endpoint.name)),) if self._ours(endpoint, found) else ()
 
     def _ours(self, endpoint: Endpoint, found: Found) -> Object | None:
-        (ref,) = self.objects(endpoint)
-        route = found.get(ref)
+        route = found.get(Ref(self.kind, endpoint.name))
         return route if route is not None and endpoint.owns(route) else None
 
     def build(self, metadata: Object, content: dict[str, Any], weights: Mapping[str, int], intent: str) -> Object:

@@ -16,9 +16,9 @@ class OwnedHttpRoute(OwnedRoute):
     kind = HTTP_ROUTE
     port = PORT_HTTP
 
-    def wanted(self, spec: ModelDeploymentSpec) -> bool:
+    def wanted(self, endpoint: Endpoint) -> bool:
         """Whether the spec names a gateway."""
-        return spec.gateway is not None
+        return endpoint.spec.gateway is not None
 
     def question(self, spec: ModelDeploymentSpec) -> Question | None:
         """By its first host, at its first Gateway; a wildcard is asked by a name below it."""

@@ -61,11 +61,13 @@ Write = Create | Patch | Delete
 class Endpoint:
     """What a provider is told of the ModelDeployment whose traffic it splits.
 
-    `metadata` is that of a new object of the ModelDeployment's own name: namespace, labels, owner reference.
+    `metadata` is that of a new object of the ModelDeployment's own name: namespace, labels, owner reference. `services` are the
+    live Services of its workloads, and the Service <name>.
     """
 
     metadata: Mapping[str, Any]
     spec: ModelDeploymentSpec
+    services: Sequence[Object] = ()
 
     @property
     def name(self) -> str:
@@ -136,14 +138,14 @@ class Provider(Protocol):
     def keeps_sessions(self) -> bool:
         """Whether the requests of a session can be made to stay with one version."""
 
-    def wanted(self, spec: ModelDeploymentSpec) -> bool:
-        """Whether the spec names this provider."""
+    def objects(self, name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:
+        """The objects to read for a ModelDeployment of that name, wanted or not: what the spec wants no more has to go in time."""
 
     def question(self, spec: ModelDeploymentSpec) -> Question | None:
-        """How to ask what answers behind it; None where only the status of its objects can tell."""
+        """How to ask what answers behind it; None where the spec does not name it, or nobody can be asked."""
 
-    def objects(self, endpoint: Endpoint) -> tuple[Ref, ...]:
-        """The objects to read, wanted or not: those of a provider that the spec names no more have to go in time."""
+    def wanted(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint is to have these objects now."""
 
     def frame(self, endpoint: Endpoint) -> str:
         """A short hash of all that today's spec says of the objects besides weights."""

@@ -51,18 +51,17 @@ class Reading:
 
 def question(spec: ModelDeploymentSpec) -> Question | None:
     """How to ask the data plane of a spec; None where nobody can be asked."""
-    asked = (provider.question(spec) for provider in PROVIDERS if provider.wanted(spec))
-    return next(filter(None, asked), None)
+    return next(filter(None, (provider.question(spec) for provider in PROVIDERS)), None)
 
 
-def refs(endpoint: Endpoint) -> tuple[Ref, ...]:
-    """All objects to read."""
-    return tuple(dict.fromkeys(ref for provider in PROVIDERS for ref in provider.objects(endpoint)))
+def refs(name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:
+    """All objects to read for a ModelDeployment of that name."""
+    return tuple(dict.fromkeys(ref for provider in PROVIDERS for ref in provider.objects(name, spec)))
 
 
 def read(endpoint: Endpoint, found: Found) -> Reading:
     """The one route that all objects are together."""
-    wanted = [provider for provider in PROVIDERS if provider.wanted(endpoint.spec)]
+    wanted = [provider for provider in PROVIDERS if provider.wanted(endpoint)]
     states = [provider.read(endpoint, found) for provider in wanted]
     others = (provider.read(endpoint, found) for provider in PROVIDERS if provider not in wanted)
     former = [state for state in others if state is not None]
@@ -102,7 +101,7 @@ def write(
     removals: list[Write] = []
     for provider in PROVIDERS:
         state = provider.read(endpoint, found)
-        if provider.wanted(endpoint.spec):
+        if provider.wanted(endpoint):
             if _missing(provider, endpoint, found) is None:
                 own = _own_change(provider, endpoint, state, change)
                 writes.extend(provider.write(endpoint, found, weights, intent, own))
@@ -127,7 +126,7 @@ def _own_change(provider: Provider, endpoint: Endpoint, state: RouteState | None
 
 
 def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Missing | None:
-    kind = next((ref.kind.kind for ref in provider.objects(endpoint) if ref not in found), None)
+    kind = next((ref.kind.kind for ref in provider.objects(endpoint.name, endpoint.spec) if ref not in found), None)
     if kind is None:
         return None
     advice = provider.absence.advice
