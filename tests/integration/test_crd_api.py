@@ -51,6 +51,14 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             "weights must increase from step to step",
         ),
         ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway"),
+        (
+            {
+                "traffic": {
+                    "gateway": {**GATEWAY["gateway"], "hostnames": ["a.b"], "grpc": {"hostnames": ["c.d", "a.b"]}}
+                }
+            },
+            "give gRPC a host of its own",
+        ),
         ({"model": {"version": "v1", "uri": "https://models.example/digits"}}, "spec.model.digest: Required value"),
         ({"model": {"version": "v1", "uri": "https://x.example/y", "digest": "sha256:abc"}}, "spec.model.digest"),
         (

@@ -43,6 +43,22 @@ def refusal(spec: dict[str, Any]) -> str:
             {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["Not A Host"]}}},
             "spec.traffic.gateway.hostnames[0]: 'Not A Host' is refused",
         ),
+        (
+            {
+                "traffic": {
+                    "gateway": {
+                        "parentRefs": [{"name": "g"}],
+                        "hostnames": ["a.example"],
+                        "grpc": {"hostnames": ["b.example", "a.example"]},
+                    }
+                }
+            },
+            "grpc.hostnames[1]: a.example is in hostnames too, but a Gateway takes a host for HTTP or for gRPC; give gRPC a host",
+        ),
+        (
+            {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "grpc": {"hostnames": []}}}},
+            "gateway.grpc.hostnames: ",
+        ),
         ({"serving": {"resources": {"limits": {"cpu": -1}}}}, "spec.serving.resources.limits.cpu"),
         ({"serving": {"resources": {"limits": {"cpu": "1e999999999"}}}}, "spec.serving.resources.limits.cpu"),
         (

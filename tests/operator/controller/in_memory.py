@@ -78,8 +78,10 @@ class Operator:
             metadata: Object = {"name": name, "namespace": "team-a"}
             metadata["labels"] = {**labels, "kubernetes.io/service-name": name}
             self.kube.put(kinds.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": [{}] * replicas})
-        if "digits" in self.kube.names(kinds.HTTP_ROUTE):
-            route = self.kube.peek(kinds.HTTP_ROUTE, "digits")
+        for kind in (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE):
+            if "digits" not in self.kube.names(kind):
+                continue
+            route = self.kube.peek(kind, "digits")
             generation = route["metadata"]["generation"]
             conditions = [
                 {"type": kind, "status": "True", "observedGeneration": generation}
@@ -118,8 +120,8 @@ class Operator:
         body["metadata"]["generation"] += 1
         self.kube.put(MD, {**body, "spec": {**body["spec"], **spec}})
 
-    def weights(self) -> dict[str, int]:
-        rule = self.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]["rules"][0]
+    def weights(self, kind: kinds.Kind = kinds.HTTP_ROUTE) -> dict[str, int]:
+        rule = self.kube.peek(kind, "digits")["spec"]["rules"][0]
         return {ref["name"]: ref["weight"] for ref in rule["backendRefs"]}
 
 

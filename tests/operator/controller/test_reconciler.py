@@ -185,6 +185,23 @@ async def test_progress_waits_for_a_status_that_can_be_written(stable: Operator)
     assert stable.kube.writes == []
 
 
+async def test_rollback_leaves_one_route_where_the_other_cannot_be_written(shifting: Operator) -> None:
+    """Breaks if the first write that fails ends the turn: over gRPC the candidate would keep its traffic."""
+    gateway = {"parentRefs": [{"name": "gateway"}], "grpc": {"hostnames": ["grpc.digits.example"]}}
+    shifting.edit(traffic={"gateway": gateway})
+    await shifting.settle()
+    assert shifting.weights(kinds.GRPC_ROUTE) == shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
+    shifting.crash("digits-w2")
+    shifting.kube.failures["patch", kinds.HTTP_ROUTE] = UnavailableError("no answer")
+    with pytest.raises(UnavailableError):
+        await shifting.reconcile(KEY)
+    assert shifting.weights(kinds.GRPC_ROUTE) == {"digits-w1": 100, "digits-w2": 0}
+    assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
+    shifting.kube.failures.clear()
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+
+
 async def test_snapshot_that_is_not_whole_decides_nothing(shifting: Operator) -> None:
     shifting.kube.failures["list", kinds.POD] = UnavailableError("no answer")
     with pytest.raises(UnavailableError):
@@ -199,6 +216,23 @@ async def test_missing_gateway_api_is_a_condition(operator: Operator) -> None:
         again = await operator.reconcile(KEY)
     assert operator.ready[0] == "GatewayAPIMissing"
     assert again == 10
+
+
+async def test_grpc_waits_for_a_version_that_has_a_port_for_it(stable: Operator) -> None:
+    """Breaks if an old workload's missing port keeps the next version from being rolled out."""
+    service = stable.kube.peek(kinds.SERVICE, "digits-w1")
+    service["spec"]["ports"] = [port for port in service["spec"]["ports"] if port["name"] != "grpc"]
+    gateway = {"parentRefs": [{"name": "gateway"}], "grpc": {"hostnames": ["grpc.digits.example"]}}
+    stable.edit(traffic={"gateway": gateway}, rollout={"soak": "0s"})
+    await stable.settle()
+    assert stable.ready[0] == "GRPCNotServed"
+    assert stable.kube.names(kinds.GRPC_ROUTE) == []
+    stable.edit(model=model("v2"))
+    for _ in range(20):
+        await stable.settle()
+        stable.now += timedelta(seconds=30)
+    assert stable.ready[0] == "Stable"
+    assert stable.weights(kinds.GRPC_ROUTE) == {"digits-w2": 100}
 
 
 async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Operator) -> None:

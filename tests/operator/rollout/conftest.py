@@ -54,6 +54,7 @@ class World:
     route: Route | None = None
     route_api: bool = True
     conflict: Problem | None = None
+    postponed: Problem | None = None
     frame: str = "frame"
     service: str | None = None
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class World:
             route=self.route,
             missing=None if self.route_api else NO_KIND,
             conflict=self.conflict,
+            postponed=self.postponed,
             frame=self.frame,
             service=self.service,
             checks=self.checks,

@@ -7,6 +7,7 @@ import pytest
 
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import Reason
+from luntra_operator.rollout.actions import WriteRoute
 from luntra_operator.rollout.observed import Problem
 from tests.operator.rollout.conftest import World, spec
 
@@ -169,3 +170,46 @@ def test_r21_replicas_that_change_in_mid_rollout_change_both_sides_and_no_weight
     assert [world.workloads[name].replicas for name in (V1, V2)] == [replicas, replicas]
     world.until("Soaking")
     assert shares(world) == [0, 10, 30, 60, 100]
+
+
+def test_objects_of_a_route_that_disagree_are_written_again_and_are_not_settled(world: World) -> None:
+    """Breaks if the highest weights of both, which may be those that are wanted, pass for what each says."""
+    world.spec = spec("v2")
+    world.until_weight(10)
+    assert world.route
+    world.route = replace(world.route, agreed=False)
+    planned = world.plan()
+    assert [action.weights for action in planned.actions if isinstance(action, WriteRoute)] == [{V1: 90, V2: 10}]
+    assert [event.reason for event in planned.events] == [Reason.ROUTE_REPAIRED]
+
+
+def test_missing_kind_at_rest_is_told_and_looked_for(world: World) -> None:
+    """Breaks if an endpoint that lacks what the spec asks for passes for ready."""
+    world.route_api = False
+    planned = world.turn()
+    assert world.condition["Ready"] == ("False", "GatewayAPIMissing")
+    assert world.condition["Available"] == ("True", "Serving")
+    assert planned.requeue_after == 10
+    world.route_api = True
+    world.run()
+    assert world.condition["Ready"] == ("True", "Stable")
+
+
+def test_kind_that_is_missing_in_mid_rollout_lets_a_bad_candidate_go_all_the_same(world: World) -> None:
+    """Breaks if weights are written only where everything that the spec asks for can be."""
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.route_api = False
+    world.kill(V2)
+    world.turn()
+    assert world.route
+    assert world.route.weights == {V1: 100, V2: 0} or world.route.weights == {V1: 100}
+    world.until("RolledBack")
+
+
+def test_postponed_part_of_the_route_is_told_at_rest_and_holds_no_rollout_up(world: World) -> None:
+    world.postponed = Problem(Reason.GRPC_NOT_SERVED, "digits-w1 has no port for gRPC", permanent=True)
+    world.turn()
+    assert world.condition["Ready"] == ("False", "GRPCNotServed")
+    world.spec = spec("v2")
+    world.until("Soaking")

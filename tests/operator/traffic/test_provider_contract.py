@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 
-from luntra_operator.api.validation import parse_spec
 from luntra_operator.kube.errors import ConflictError
 from luntra_operator.traffic import routes
+from luntra_operator.traffic.grpcroute import OwnedGrpcRoute
 from luntra_operator.traffic.httproute import OwnedHttpRoute
-from luntra_operator.traffic.provider import Create, Delete, Endpoint, Found, FrameChange, Patch, Provider, Write
-from luntra_operator.workloads.naming import metadata
+from luntra_operator.traffic.provider import Create, Delete, Found, FrameChange, Patch, Provider, Write
 from tests.operator.controller.fake_kube import FakeKube
-from tests.operator.controller.in_memory import model
+from tests.operator.traffic.endpoints import endpoint
 
 Object = dict[str, Any]
-OWNER = {"metadata": {"name": "digits", "namespace": "team-a", "uid": "u1"}}
 W1, W2 = "digits-w1", "digits-w2"
 
 
@@ -41,7 +39,12 @@ def _gateway(name: str) -> Object:
     return {"gateway": {"parentRefs": [{"name": name}], "hostnames": [f"{name}.example"]}}
 
 
+def _grpc(name: str) -> Object:
+    return {"gateway": {"parentRefs": [{"name": name}], "grpc": {"hostnames": [f"{name}.example"]}}}
+
+
 SAMPLES: dict[type, Sample] = {
+    OwnedGrpcRoute: Sample(_grpc("one"), _grpc("two"), _crowd_route),
     OwnedHttpRoute: Sample(_gateway("one"), _gateway("two"), _crowd_route),
 }
 
@@ -79,12 +82,6 @@ class Cluster:
     def everything(self) -> list[Object]:
         """All that is stored, to be changed in place."""
         return [self.kube.peek(kind, name) for kind in self.provider.kinds for name in self.kube.names(kind)]
-
-
-def endpoint(traffic: Object | None, uid: str = "u1") -> Endpoint:
-    owner = {"metadata": {**OWNER["metadata"], "uid": uid}}
-    spec = parse_spec({"model": model("v1"), **({"traffic": traffic} if traffic else {})})
-    return Endpoint(metadata(owner, "digits"), spec)
 
 
 @pytest.fixture(params=routes.PROVIDERS, ids=lambda provider: type(provider).__name__)

@@ -135,8 +135,31 @@ class ParentReference(ApiModel):
     port: int | None = Field(default=None, ge=1, le=65535, description="Port of one listener.")
 
 
+class GrpcTraffic(ApiModel):
+    """Requests over gRPC, through a GRPCRoute beside the HTTPRoute; both carry the same weights."""
+
+    hostnames: list[Hostname] = Field(
+        min_length=1,
+        max_length=16,
+        description="Hosts for gRPC; none of them in gateway.hostnames. gRPC names the model in the message, so each model needs its own.",
+    )
+    matches: list[dict[str, Any]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="GRPCRouteMatch list, as in the Gateway API. Default: the service inference.GRPCInferenceService.",
+    )
+
+
 class GatewayTraffic(ApiModel):
     """Traffic through an HTTPRoute that Luntra creates and owns."""
+
+    cel_rules: ClassVar = (
+        (
+            "!has(self.grpc) || !has(self.hostnames) || self.grpc.hostnames.all(h, !(h in self.hostnames))",
+            "grpc.hostnames: a host is in hostnames too, but a Gateway takes a host for HTTP or for gRPC; give gRPC a host of its own",
+        ),
+    )
 
     mode: Literal["Owned"] | None = Field(
         default=None, description="Owned: Luntra creates the HTTPRoute. The only mode so far."
@@ -153,6 +176,17 @@ class GatewayTraffic(ApiModel):
         max_length=8,
         description="HTTPRouteMatch list, as in the Gateway API. Default: the path prefix /v2/models/<name>.",
     )
+    grpc: GrpcTraffic | None = Field(default=None, description="gRPC, on hosts of its own.")
+
+    @model_validator(mode="after")
+    def _grpc_has_hosts_of_its_own(self) -> Self:
+        for index, host in enumerate(self.grpc.hostnames if self.grpc else []):
+            if host in (self.hostnames or []):
+                raise ValueError(
+                    f"grpc.hostnames[{index}]: {host} is in hostnames too, but a Gateway takes a host for HTTP or for gRPC; "
+                    "give gRPC a host of its own"
+                )
+        return self
 
 
 class Probe(ApiModel):

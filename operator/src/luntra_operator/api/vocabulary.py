@@ -40,6 +40,7 @@ ANNOTATION_RETRY: Final = "luntra.io/retry"
 """On a ModelDeployment: names a rejected revision (or its version or digest) that is to be tried again."""
 
 PORT_HTTP: Final = 8080
+PORT_GRPC: Final = 8081
 PORT_MANAGEMENT: Final = 8090
 
 
@@ -110,6 +111,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CRASH_LOOP = "CrashLoop"
     GATEWAY_API_MISSING = "GatewayAPIMissing"
+    GRPC_NOT_SERVED = "GRPCNotServed"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     ROUTE_CONFLICT = "RouteConflict"
     ROUTE_REPAIRED = "RouteRepaired"

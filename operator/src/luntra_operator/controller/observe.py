@@ -21,7 +21,7 @@ from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KindMissingError
 from luntra_operator.rollout.observed import Intents, Observed, Problem, Route
 from luntra_operator.traffic import routes
-from luntra_operator.traffic.provider import Endpoint, Found, Ref
+from luntra_operator.traffic.provider import Endpoint, Found, Obstacle, Ref
 from luntra_operator.workloads.naming import check_name, metadata, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
 from luntra_operator.workloads.serving import refusal
@@ -121,7 +121,6 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     names |= {child["metadata"]["name"] for child in children.services if child["metadata"]["name"] != name}
     main = next((child for child in children.services if child["metadata"]["name"] == name), None)
     reading = routes.read(endpoint(owner, spec, children), children.routes)
-    missing = reading.missing
     jobs = {check_name(workload, check): workload for workload in names for check in ("evaluation", "benchmark")}
     return Observed(
         name=name,
@@ -138,7 +137,8 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         versions=versions,
         revisions=frozenset(children.revisions),
         route=_route(reading),
-        missing=Problem(missing.reason, missing.message, permanent=True) if missing else None,
+        missing=_problem(reading.missing),
+        postponed=_problem(reading.postponed),
         conflict=Problem(Reason.ROUTE_CONFLICT, reading.conflict, permanent=True) if reading.conflict else None,
         frame=reading.frame,
         service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,
@@ -152,6 +152,10 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
 
 def _intents(annotations: Mapping[str, str]) -> Intents:
     return Intents(*(annotations.get(name) for name in (ANNOTATION_APPROVE, ANNOTATION_ABORT, ANNOTATION_RETRY)))
+
+
+def _problem(obstacle: Obstacle | None) -> Problem | None:
+    return Problem(obstacle.reason, obstacle.message, permanent=True) if obstacle else None
 
 
 def _route(reading: routes.Reading) -> Route | None:

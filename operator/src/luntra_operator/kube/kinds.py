@@ -1,6 +1,7 @@
 """The kinds that Luntra reads and writes, and their paths at the API server."""
 
 from luntra_operator.api import vocabulary
+from luntra_operator.api.kinds import GRPC_ROUTE as GRPC_ROUTE
 from luntra_operator.api.kinds import HTTP_ROUTE as HTTP_ROUTE
 from luntra_operator.api.kinds import Kind as Kind
 

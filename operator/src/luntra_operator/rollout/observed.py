@@ -112,8 +112,8 @@ class Observed:
     """One snapshot of everything that belongs to a ModelDeployment.
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
-    `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `conflict` which
-    route is not ours; `service` is the workload that the Service <name>
+    `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
+    of the route has to wait, `conflict` which route is not ours; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
     could not be asked; `judgements` are those of the version that gets or got the traffic last; `refusal` says
     why no workload of today's spec can be rendered.
@@ -126,6 +126,7 @@ class Observed:
     revisions: frozenset[str] = frozenset()
     route: Route | None = None
     missing: Problem | None = None
+    postponed: Problem | None = None
     conflict: Problem | None = None
     frame: str = ""
     service: str | None = None

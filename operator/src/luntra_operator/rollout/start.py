@@ -16,7 +16,12 @@ def at_rest(turn: Turn) -> Decision:
     retry = _retry(turn)
     if status.stable and turn.revision == status.stable.revision:
         cleared = {"rejected_revision": None, "rejected_reason": None, "rejected_message": None}
-        return Decision(turn.update(Phase.STABLE, **cleared))
+        missing = turn.seen.missing
+        return Decision(
+            turn.update(Phase.STABLE, **cleared),
+            waiting=missing or turn.seen.postponed,
+            wake=10 if missing else None,  # nobody tells that a kind has appeared
+        )
     if turn.revision == status.rejected_revision and not retry:
         return Decision(turn.update(Phase.ROLLED_BACK))
     if turn.spec.replicas == 0:

@@ -16,13 +16,13 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, Reason
 
 from .provider import (
-    Absence,
     Create,
     Delete,
     Endpoint,
     Found,
     FrameChange,
     Object,
+    Obstacle,
     Patch,
     Question,
     Ref,
@@ -41,7 +41,7 @@ class OwnedRoute(ABC):
     kind: ClassVar[Kind]
     port: ClassVar[int]
     keeps_sessions = False
-    absence = Absence(Reason.GATEWAY_API_MISSING, "install the Gateway API CRDs (gateway-api.sigs.k8s.io)")
+    absence = Obstacle(Reason.GATEWAY_API_MISSING, "install the Gateway API CRDs (gateway-api.sigs.k8s.io)")
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -51,6 +51,10 @@ class OwnedRoute(ABC):
     @abstractmethod
     def wanted(self, endpoint: Endpoint) -> bool:
         """Whether the route is to be there."""
+
+    def postponed(self, endpoint: Endpoint) -> Obstacle | None:  # noqa: ARG002 - nothing holds it up
+        """Never."""
+        return None
 
     @abstractmethod
     def question(self, spec: ModelDeploymentSpec) -> Question | None:

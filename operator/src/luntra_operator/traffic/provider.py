@@ -108,11 +108,11 @@ class RouteState:
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
-    """What to say where the cluster does not know a provider's kinds: the reason, and what a person can do."""
+class Obstacle:
+    """Why what the spec names cannot be had: the reason, and in the message what a person can do."""
 
     reason: Reason
-    advice: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ class Provider(Protocol):
         """All kinds that it may ever write: they are watched, and the operator needs the permissions for them."""
 
     @property
-    def absence(self) -> Absence:
-        """What to say where the cluster lacks a kind."""
+    def absence(self) -> Obstacle:
+        """What to say where the cluster lacks a kind: only how to get it."""
 
     @property
     def keeps_sessions(self) -> bool:
@@ -146,6 +146,9 @@ class Provider(Protocol):
 
     def wanted(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint is to have these objects now."""
+
+    def postponed(self, endpoint: Endpoint) -> Obstacle | None:
+        """Why they are not wanted yet although the spec names them."""
 
     def frame(self, endpoint: Endpoint) -> str:
         """A short hash of all that today's spec says of the objects besides weights."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from luntra_operator.api.kinds import Kind
 from luntra_operator.api.spec import ModelDeploymentSpec
-from luntra_operator.api.vocabulary import Reason
 
+from .grpcroute import OwnedGrpcRoute
 from .httproute import OwnedHttpRoute
-from .provider import Endpoint, Found, FrameChange, Provider, Question, Ref, RouteState, Write
+from .provider import Endpoint, Found, FrameChange, Obstacle, Provider, Question, Ref, RouteState, Write
 
-PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(),)
+PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(), OwnedGrpcRoute())
 """All there are. Where several are wanted they are written in this order, and the first that can be asked is probed."""
 
 KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(kind for provider in PROVIDERS for kind in provider.kinds))
@@ -27,25 +27,19 @@ _INTENT = re.compile(r"([1-9][0-9]{0,9})/[^/]*/([0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """Kinds that the spec needs and the cluster does not know."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What was found. `state` is None where no object of ours exists; `frame` is what today's spec says.
 
     `agreed`: all objects carry the same weights; where not, `state` has the highest of each, so that a version has lost its
-    traffic only when it has lost it everywhere. `missing` and `conflict` say why what the spec wants cannot be written.
+    traffic only when it has lost it everywhere. `missing` (a kind) and `conflict` (an object of somebody else) say why what the
+    spec wants cannot be written, `postponed` what is left out for now.
     """
 
     state: RouteState | None
     agreed: bool
     frame: str
-    missing: Missing | None
+    missing: Obstacle | None
+    postponed: Obstacle | None
     conflict: str | None
 
 
@@ -79,13 +73,14 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
         frame=" ".join((state and state.frame) or "" for state in states),
         widened=bool(former) or any(state.widened for state in states if state),
         current=agreed and all(state and state.current for state in states),
-        message=(missing and missing.message) or told,
+        message=missing.message if missing else told,
     )
     return Reading(
         state=together if carrying or former else None,
         agreed=agreed,
         frame=" ".join(provider.frame(endpoint) for provider in wanted),
         missing=missing,
+        postponed=next(filter(None, (provider.postponed(endpoint) for provider in PROVIDERS)), None),
         conflict=next(filter(None, (provider.conflict(endpoint, found) for provider in wanted)), None),
     )
 
@@ -125,18 +120,17 @@ def _own_change(provider: Provider, endpoint: Endpoint, state: RouteState | None
     return change if needed else "Keep"
 
 
-def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Missing | None:
+def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Obstacle | None:
     kind = next((ref.kind.kind for ref in provider.objects(endpoint.name, endpoint.spec) if ref not in found), None)
     if kind is None:
         return None
-    advice = provider.absence.advice
-    return Missing(provider.absence.reason, f"the cluster has no {kind} kind; {advice}, then this continues by itself")
+    advice = provider.absence.message
+    return Obstacle(provider.absence.reason, f"the cluster has no {kind} kind; {advice}, then this continues by itself")
 
 
 def _told(provider: Provider, state: RouteState | None) -> str:
-    if state is None:
-        return f"there is no {provider.kinds[0].kind} yet"
-    return "" if state.current else state.message
+    message = "there is none yet" if state is None else state.message
+    return f"{provider.kinds[0].kind}: {message}" if message else ""
 
 
 def _age(intent: str) -> tuple[int, int]:

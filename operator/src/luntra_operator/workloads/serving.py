@@ -13,6 +13,7 @@ from luntra_operator.api.vocabulary import (
     LABEL_REVISION,
     LABEL_ROLE,
     LABEL_WORKLOAD,
+    PORT_GRPC,
     PORT_HTTP,
     PORT_MANAGEMENT,
     ROLE_SERVING,
@@ -71,7 +72,14 @@ def _service(meta: dict[str, Any], workload: str) -> dict[str, Any]:
         "spec": {
             "selector": {LABEL_WORKLOAD: workload},
             "ports": [
-                {"name": "http", "port": PORT_HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
+                {"name": "http", "port": PORT_HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},
+                {
+                    "name": "grpc",
+                    "port": PORT_GRPC,
+                    "targetPort": "grpc",
+                    "protocol": "TCP",
+                    "appProtocol": "kubernetes.io/h2c",
+                },
             ],
         },
     }
@@ -156,6 +164,7 @@ def _container(revision: Revision, runtime: ServerRuntime, delay: str) -> dict[s
         "--document": "/etc/luntra/document.json",
         "--host": "0.0.0.0",  # noqa: S104 - a pod's own network namespace
         "--http-port": str(PORT_HTTP),
+        "--grpc-port": str(PORT_GRPC),
         "--management-host": "0.0.0.0",  # noqa: S104 - read-only state and metrics; no route leads here
         "--management-port": str(PORT_MANAGEMENT),
         "--cache-dir": "/var/cache/luntra",
@@ -171,6 +180,7 @@ def _container(revision: Revision, runtime: ServerRuntime, delay: str) -> dict[s
         "args": [f"{key}={value}" for key, value in options.items()],
         "ports": [
             {"name": "http", "containerPort": PORT_HTTP},
+            {"name": "grpc", "containerPort": PORT_GRPC},
             {"name": "management", "containerPort": PORT_MANAGEMENT},
         ],
         # A load may be slow; until it is done only the startup probe runs, and the rollout's deadline bounds it.

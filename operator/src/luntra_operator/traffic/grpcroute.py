@@ -1,0 +1,68 @@
+"""GRPCRoute that Luntra owns (gateway.networking.k8s.io/v1): the model's requests over gRPC, beside the HTTPRoute.
+
+gRPC names its model in the message, where no route can look, so a model has hosts of its own. A workload that an earlier
+operator made has no port for gRPC and never gets one; the route is made when no such workload is left.
+"""
+
+from typing import Any
+
+from luntra_operator.api.kinds import GRPC_ROUTE
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import PORT_GRPC, Reason
+
+from .gateway_api import OwnedRoute
+from .provider import Endpoint, Obstacle, Question
+
+SERVICE = "inference.GRPCInferenceService"
+"""The service of the Open Inference Protocol v2."""
+
+
+class OwnedGrpcRoute(OwnedRoute):
+    """`spec.traffic.gateway.grpc`."""
+
+    kind = GRPC_ROUTE
+    port = PORT_GRPC
+
+    def wanted(self, endpoint: Endpoint) -> bool:
+        """Whether the spec asks for gRPC, and every workload can answer it."""
+        return _named(endpoint.spec) and not _without_port(endpoint)
+
+    def postponed(self, endpoint: Endpoint) -> Obstacle | None:
+        """Workloads without a port for gRPC; the next version has one."""
+        lacking = _without_port(endpoint)
+        if not _named(endpoint.spec) or not lacking:
+            return None
+        return Obstacle(
+            Reason.GRPC_NOT_SERVED,
+            f"traffic.gateway.grpc waits for the next version: {', '.join(lacking)} was made by an operator that gave it no port "
+            "for gRPC; roll out a new version, or the same one under another spec.model.version",
+        )
+
+    def question(self, spec: ModelDeploymentSpec) -> Question | None:  # noqa: ARG002
+        """Probes speak HTTP; what they tell of the HTTPRoute, at the same Gateway, stands for both."""
+        return None
+
+    def content(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Today's frame."""
+        gateway = endpoint.spec.gateway
+        if gateway is None or gateway.grpc is None:
+            raise LookupError("the spec names no hosts for gRPC")
+        content = gateway.model_dump(by_alias=True, exclude_none=True, mode="json")
+        default = [{"method": {"type": "Exact", "service": SERVICE}}]
+        return {
+            "parentRefs": content["parentRefs"],
+            "hostnames": content["grpc"]["hostnames"],
+            "matches": content["grpc"].get("matches", default),
+        }
+
+
+def _named(spec: ModelDeploymentSpec) -> bool:
+    return spec.gateway is not None and spec.gateway.grpc is not None
+
+
+def _without_port(endpoint: Endpoint) -> list[str]:
+    services = {service["metadata"]["name"]: service for service in endpoint.services}
+    ours = sorted(endpoint.workloads(services))
+    return [
+        name for name in ours if all(port["port"] != PORT_GRPC for port in services[name]["spec"].get("ports") or [])
+    ]

@@ -1,0 +1,25 @@
+"""Endpoints of a ModelDeployment `digits` for the tests of traffic."""
+
+from typing import Any
+
+from luntra_operator.api.validation import parse_spec
+from luntra_operator.traffic.provider import Endpoint
+from luntra_operator.workloads.naming import metadata
+from tests.operator.controller.in_memory import model
+
+Object = dict[str, Any]
+
+HTTP: Object = {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["digits.example"]}}
+GRPC: Object = {"gateway": {**HTTP["gateway"], "grpc": {"hostnames": ["grpc.digits.example"]}}}
+
+
+def endpoint(traffic: Object | None, uid: str = "u1", services: tuple[Object, ...] = ()) -> Endpoint:
+    """What a provider is told where `spec.traffic` says so."""
+    owner = {"metadata": {"name": "digits", "namespace": "team-a", "uid": uid}}
+    spec = parse_spec({"model": model("v1"), **({"traffic": traffic} if traffic else {})})
+    return Endpoint(metadata(owner, "digits"), spec, services)
+
+
+def service(name: str, *ports: int) -> Object:
+    """A live Service with these ports."""
+    return {"metadata": {"name": name}, "spec": {"ports": [{"port": port} for port in ports]}}

@@ -1,0 +1,174 @@
+"""All objects that split the traffic are one route: its weights, its intent, its frame, and how it changes."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from luntra_operator.api.kinds import GRPC_ROUTE, HTTP_ROUTE, Kind
+from luntra_operator.traffic import routes
+from luntra_operator.traffic.provider import Create, Delete, Endpoint, Found, FrameChange, Patch, Ref, RouteState
+from tests.operator.traffic.endpoints import GRPC, HTTP, endpoint
+
+Object = dict[str, Any]
+W1, W2 = "digits-w1", "digits-w2"
+BOTH = endpoint(GRPC)
+
+
+class Store:
+    """The objects as they are after our writes; `kinds` are those that the cluster knows."""
+
+    def __init__(self, *kinds: Kind) -> None:
+        self.objects: dict[Ref, Object | None] = {Ref(kind, "digits"): None for kind in kinds}
+
+    @property
+    def found(self) -> Found:
+        return self.objects
+
+    def write(self, of: Endpoint, weights: dict[str, int], intent: str, change: FrameChange = "Keep") -> list[str]:
+        """What is done, in order: verb and kind."""
+        done = []
+        for write in routes.write(of, self.found, weights, intent, change):
+            match write:
+                case Create():
+                    body = copy.deepcopy(write.body)
+                    body["metadata"] |= {"resourceVersion": "1", "generation": 1}
+                    self.objects[Ref(write.kind, "digits")] = body
+                    done.append(f"create {write.kind.kind}")
+                case Patch():
+                    self._patch(write)
+                    done.append(f"patch {write.ref.kind.kind}")
+                case Delete():
+                    self.objects[write.ref] = None
+                    done.append(f"delete {write.ref.kind.kind}")
+        return done
+
+    def _patch(self, write: Patch) -> None:
+        for operation in write.operations:
+            *parents, last = operation["path"].split("/")[1:]
+            target: Any = self.objects[write.ref]
+            for part in parents:
+                target = target[int(part)] if isinstance(target, list) else target[part]
+            target[last] = operation["value"]
+
+    def accept(self, *kinds: Kind) -> None:
+        """The gateway's controller accepts the routes of these kinds as they are."""
+        conditions = [
+            {"type": kind, "status": "True", "observedGeneration": 1} for kind in ("Accepted", "ResolvedRefs")
+        ]
+        for ref, body in self.objects.items():
+            if body and ref.kind in kinds:
+                body["status"] = {"parents": [{"parentRef": {"name": "gateway"}, "conditions": conditions}]}
+
+    def state(self, of: Endpoint) -> RouteState:
+        state = routes.read(of, self.found).state
+        assert state
+        return state
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(HTTP_ROUTE, GRPC_ROUTE)
+
+
+def test_every_write_concerns_all_objects(store: Store) -> None:
+    assert store.write(BOTH, {W1: 100}, "1/abc/100") == ["create HTTPRoute", "create GRPCRoute"]
+    assert store.write(BOTH, {W1: 70, W2: 30}, "2/def/30") == ["patch HTTPRoute", "patch GRPCRoute"]
+    reading = routes.read(BOTH, store.found)
+    assert reading.state
+    assert (reading.state.weights, reading.state.intent, reading.agreed) == ({W1: 70, W2: 30}, "2/def/30", True)
+    assert (reading.state.frame, reading.missing, reading.conflict) == (reading.frame, None, None)
+
+
+def test_route_is_in_force_when_every_object_is_accepted(store: Store) -> None:
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    store.accept(HTTP_ROUTE)
+    assert not store.state(BOTH).current
+    assert store.state(BOTH).message.startswith("GRPCRoute: no gateway controller has answered")
+    store.accept(GRPC_ROUTE)
+    assert (store.state(BOTH).current, store.state(BOTH).message) == (True, "")
+
+
+@pytest.mark.parametrize("behind", [HTTP_ROUTE, GRPC_ROUTE])
+def test_version_has_lost_its_traffic_when_no_object_gives_it_any(store: Store, behind: Kind) -> None:
+    """Breaks if one object speaks for all."""
+    store.write(BOTH, {W1: 70, W2: 30}, "2/def/30")
+    before = copy.deepcopy(store.objects[Ref(behind, "digits")])
+    store.write(BOTH, {W1: 100}, "2/def/0")
+    store.objects[Ref(behind, "digits")] = before
+    store.accept(HTTP_ROUTE, GRPC_ROUTE)
+    reading = routes.read(BOTH, store.found)
+    assert reading.state
+    assert (reading.state.weights, reading.agreed, reading.state.current) == ({W1: 100, W2: 30}, False, False)
+    assert reading.state.intent == "2/def/0"  # that it was taken back is not overlooked
+
+
+def test_foreign_intent_is_no_obstacle(store: Store) -> None:
+    store.write(BOTH, {W1: 100}, "3/abc/100")
+    route = store.objects[Ref(HTTP_ROUTE, "digits")]
+    assert route
+    route["metadata"]["annotations"]["luntra.io/intent"] = "anything"
+    assert store.state(BOTH).intent == "3/abc/100"
+
+
+def test_r18_grpc_is_added_beside_http_and_goes_when_it_is_not_wanted_any_more(store: Store) -> None:
+    """Breaks if a route goes before the other frame is followed, or keeps old weights until then."""
+    only = endpoint(HTTP)
+    store.write(only, {W1: 100}, "1/abc/100")
+    assert store.state(BOTH).frame != routes.read(BOTH, store.found).frame
+    assert store.write(BOTH, {W1: 100}, "1/abc/100", "Widen") == ["patch HTTPRoute", "create GRPCRoute"]
+    assert store.state(BOTH).frame == routes.read(BOTH, store.found).frame
+    assert not store.state(BOTH).widened
+    assert store.state(only).frame == routes.read(only, store.found).frame
+    assert store.state(only).widened
+    assert store.write(only, {W1: 90, W2: 10}, "2/def/10") == ["patch HTTPRoute", "patch GRPCRoute"]
+    assert store.state(BOTH).weights == {W1: 90, W2: 10}
+    assert store.write(only, {W1: 90, W2: 10}, "2/def/10", "Replace") == ["patch HTTPRoute", "delete GRPCRoute"]
+    assert not store.state(only).widened
+
+
+def test_object_that_is_about_to_go_need_not_be_accepted(store: Store) -> None:
+    """Breaks if a Gateway that is gone, perhaps the reason of the change, holds the new one up."""
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    store.accept(HTTP_ROUTE)
+    assert store.state(endpoint(HTTP)).current
+
+
+def test_object_that_somebody_deleted_changes_the_frame(store: Store) -> None:
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    store.objects[Ref(GRPC_ROUTE, "digits")] = None
+    store.accept(HTTP_ROUTE)
+    state = store.state(BOTH)
+    assert state.frame != routes.read(BOTH, store.found).frame
+    assert (state.current, state.message) == (False, "GRPCRoute: there is none yet")
+    assert store.write(BOTH, {W1: 100}, "1/abc/100", "Widen") == ["patch HTTPRoute", "create GRPCRoute"]
+
+
+def test_kind_that_is_missing_is_named_and_the_others_are_written() -> None:
+    """Breaks if a candidate kept its traffic over HTTP because there is no kind for gRPC."""
+    store = Store(HTTP_ROUTE)
+    missing = routes.read(BOTH, store.found).missing
+    assert missing
+    assert missing.reason == "GatewayAPIMissing"
+    assert missing.message.startswith("the cluster has no GRPCRoute kind; install the Gateway API CRDs")
+    store.write(endpoint(HTTP), {W1: 70, W2: 30}, "2/def/30")
+    assert store.write(BOTH, {W1: 100}, "2/def/0") == ["patch HTTPRoute"]
+    assert store.state(BOTH).message == missing.message
+    assert routes.read(endpoint(HTTP), store.found).missing is None
+
+
+def test_everything_of_ours_is_removed_when_the_spec_names_nothing(store: Store) -> None:
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    removed = routes.remove(endpoint(None), store.found)
+    assert removed == (Delete(Ref(HTTP_ROUTE, "digits")), Delete(Ref(GRPC_ROUTE, "digits")))
+    assert routes.remove(endpoint(None, uid="another"), store.found) == ()
+
+
+def test_route_of_somebody_else_is_a_conflict_only_where_it_is_wanted(store: Store) -> None:
+    store.write(endpoint(GRPC, uid="another"), {W1: 100}, "1/abc/100")
+    store.objects[Ref(HTTP_ROUTE, "digits")] = None
+    assert (
+        routes.read(BOTH, store.found).conflict
+        == "the GRPCRoute digits is not owned by this object; delete or rename it"
+    )
+    assert routes.read(endpoint(HTTP), store.found).conflict is None
