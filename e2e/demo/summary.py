@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from e2e.demo.records import Answer, Outcome, versions_of
-from luntra_operator.checks.benchmark import nearest_rank
+from luntra_operator.checks.tally import nearest_rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from luntra_operator.checks.benchmark import Tally, blocks, nearest_rank
+from luntra_operator.checks.benchmark import windows
 from luntra_operator.checks.config import CheckConfig
 from luntra_operator.checks.main import run
+from luntra_operator.checks.tally import Tally, nearest_rank
 
 if TYPE_CHECKING:
     from luntra_operator.checks.verdict import Verdict
@@ -196,15 +198,59 @@ async def test_a_fast_candidate_passes_and_exactly_the_declared_requests_are_cou
     assert all(batch["x"].shape == (1, 4) for batch in server.seen)
 
 
-async def test_a_slow_candidate_fails_against_stable_in_the_same_run(serve: Serve) -> None:
+async def test_a_twice_as_slow_candidate_fails_against_stable_and_says_what_it_saw(serve: Serve) -> None:
     slow, stable = serve(), serve()
-    slow.delay = 0.1
-    verdict = await run(benchmark(slow, stable, requests=20, maxP99Ratio=1.5, minThroughputRatio=0.1))
-    assert outcome(verdict) == ("Fail", "P99AboveRatio")
+    slow.delay, stable.delay = 0.04, 0.02
+    verdict = await run(benchmark(slow, stable, rate=60, requests=40, maxP50Ratio=1.4))
+    assert outcome(verdict) == ("Fail", "P50AboveRatio")
     assert "times stable's" in verdict.message
-    assert verdict.message.endswith("measured twice")
     assert verdict.stable is not None
-    assert verdict.candidate["p99Ms"] >= 100 > verdict.stable["p50Ms"]
+    assert verdict.candidate["p50Ms"] > 1.4 * verdict.stable["p50Ms"] >= 28
+    assert verdict.log[-1].startswith(("candidate, window 40: p50 ", "stable, window 40: p50 "))
+
+
+async def test_an_identical_version_passes_beside_stable(serve: Serve) -> None:
+    stable = serve()
+    stable.delay = 0.02
+    fields = {"maxP50Ratio": 1.3, "maxP99Ratio": 1.5, "minThroughputRatio": 0.7}
+    verdict = await run(benchmark(stable, stable, rate=60, requests=40, concurrency=16, **fields))
+    assert outcome(verdict) == ("Pass", "WithinBounds")
+    assert "p50 ratio " in verdict.message
+
+
+async def test_a_candidate_that_does_not_bear_the_rate_fails(serve: Serve) -> None:
+    slow = serve()
+    slow.delay = 0.1
+    verdict = await run(benchmark(slow, None, rate=60, concurrency=2))
+    assert outcome(verdict) == ("Fail", "RateNotBorne")
+    assert "rate is 60/s; measured twice" in verdict.message
+
+
+async def test_a_stable_version_that_does_not_bear_the_rate_is_an_error_and_is_left_alone(serve: Serve) -> None:
+    candidate, stable = serve(), serve()
+    stable.delay = 0.1
+    verdict = await run(benchmark(candidate, stable, rate=100, requests=400, concurrency=2, maxP50Ratio=2))
+    assert outcome(verdict) == ("Error", "StableOverloaded")
+    assert "rate is 100/s: lower benchmark.rate" in verdict.message
+    assert len(stable.seen) < 60, "20 before, then three windows of what it bears"
+
+
+async def test_the_benchmark_stops_when_stable_begins_to_fail(serve: Serve) -> None:
+    candidate, stable = serve(), serve()
+    stable.delay = 0.01
+    stable.status = lambda number: 503 if number > 60 else 200
+    verdict = await run(benchmark(candidate, stable, rate=50, requests=200, maxP50Ratio=2))
+    assert outcome(verdict) == ("Error", "StableDisturbed")
+    assert "injected 503" in verdict.message
+    assert len(stable.seen) < 61 + 2 * 12
+
+
+async def test_a_stable_version_that_fails_already_is_not_compared_with(serve: Serve) -> None:
+    stable = serve()
+    stable.status = lambda number: 500
+    verdict = await run(benchmark(serve(), stable, rate=200, requests=40, maxP50Ratio=2))
+    assert outcome(verdict) == ("NoData", "StableUnavailable")
+    assert len(stable.seen) <= 20
 
 
 async def test_slowness_that_has_passed_when_measured_again_does_not_condemn(serve: Serve) -> None:
@@ -248,10 +294,14 @@ async def test_versions_are_measured_in_turn(serve: Serve) -> None:
 
         return model
 
-    await run(benchmark(serve(noting("c")), serve(noting("s")), maxP99Ratio=50, concurrency=1))
+    candidate, stable = serve(noting("c")), serve(noting("s"))
+    candidate.delay = stable.delay = 0.02
+    await run(benchmark(candidate, stable, maxP99Ratio=50, rate=60, concurrency=16))
     runs = "".join(order[i] for i in range(len(order)) if i == 0 or order[i] != order[i - 1])
-    assert order.count("c") == order.count("s")
-    assert len(runs) >= 10, f"the versions took {len(runs)} turns: {runs}"
+    assert order.count("c") == order.count("s") == 20 + 20 * 2 + 40, (
+        "warm-up, uncounted ones of each window, counted ones"
+    )
+    assert len(runs) >= 20, f"the versions took {len(runs)} turns: {runs}"
 
 
 async def test_concurrency_is_what_was_declared(serve: Serve) -> None:
@@ -333,16 +383,18 @@ async def test_running_out_of_time_without_a_failure_is_an_error(serve: Serve) -
 
 
 async def test_a_stable_version_that_is_gone_leaves_a_relative_benchmark_undecided(serve: Serve) -> None:
-    verdict = await run(benchmark(serve(), closed_port(), maxP99Ratio=2, timeout="2s"))
+    verdict = await run(benchmark(serve(), closed_port(), maxP99Ratio=2, rate=500, timeout="2s"))
     assert outcome(verdict) == ("NoData", "StableUnavailable")
 
 
-def test_each_version_gets_all_requests_in_mirrored_order() -> None:
-    plan = list(blocks(105, compared=True))
-    assert [who[0] for who, _ in plan[:8]] == list("cssccssc")
+def test_each_version_gets_all_requests_and_chance_says_who_is_first() -> None:
+    plan = list(windows(105, ["candidate", "stable"], random.Random(1)))
     for who in ("candidate", "stable"):
         assert sum(size for name, size in plan if name == who) == 105
-    assert list(blocks(7, compared=False)) == [("candidate", 7)]
+    pairs = [(first[0], second[0]) for first, second in zip(plan[::2], plan[1::2], strict=True)]
+    assert set(pairs) == {("candidate", "stable"), ("stable", "candidate")}
+    assert len(pairs) == 20
+    assert [size for _, size in windows(7, ["candidate"], random.Random(1))] == [1] * 7
 
 
 def test_a_percentile_is_a_latency_that_was_seen() -> None:

@@ -23,7 +23,7 @@ def test_fields_are_camel_case_on_the_outside() -> None:
 
 
 def test_the_p99_bounds_are_written_with_a_capital_p() -> None:
-    check = BenchmarkCheck.model_validate({"maxP99": "50ms", "maxP99Ratio": 2})
+    check = BenchmarkCheck.model_validate({"maxP99": "50ms", "maxP99Ratio": 2, "rate": 50})
     assert check.model_dump(by_alias=True, exclude_none=True)["maxP99Ratio"] == 2
 
 
@@ -68,11 +68,41 @@ def test_a_bad_evaluation_is_refused_with_the_field_and_the_fix(fields: dict[str
         {"maxP99": "fast"},
         {"timeout": "0s"},
         {"p99": "50ms"},
+        {"rate": 0},
+        {"rate": 1001},
+        {"retries": -1},
+        {"retries": 6},
     ],
 )
 def test_a_bad_benchmark_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         BenchmarkCheck.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"maxP50Ratio": 1.5}, "rate is missing.*the stable version can bear"),
+        ({"maxP99Ratio": 2}, "rate is missing"),
+        ({"minThroughputRatio": 0.5}, "rate is missing"),
+        ({"rate": 50, "maxP50Ratio": 2, "requests": 19}, "requests is 19: with a relative bound give at least 20"),
+        ({"rate": 50, "minThroughput": 51}, "minThroughput is 51 but rate is 50"),
+        ({"rate": 1}, "requests is 500 and rate is 1, which takes 580 s or more; timeout is 5m"),
+        ({"rate": 3, "maxP50Ratio": 2}, "takes 387 s or more; timeout is 5m: raise rate or timeout, or lower requests"),
+    ],
+)
+def test_a_benchmark_at_a_rate_that_cannot_be_is_refused_with_the_fix(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BenchmarkCheck.model_validate(fields)
+
+
+def test_a_slow_rate_is_accepted_where_the_time_allows() -> None:
+    assert BenchmarkCheck.model_validate({"rate": 2}).rate == 2
+    assert BenchmarkCheck.model_validate({"rate": 1, "requests": 60, "maxP50Ratio": 2}).requests == 60
+
+
+def test_a_job_has_time_for_its_pod_to_start() -> None:
+    assert evaluation(timeout="1m30s").deadline == 210.0
 
 
 def test_every_field_says_what_it_is() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck
-from luntra_operator.checks.verdict import Benchmarked, Evaluated, Unmeasured, judge_benchmark, judge_evaluation
+from luntra_operator.checks.tally import Benchmarked
+from luntra_operator.checks.verdict import Comparison, Evaluated, Unmeasured, judge_benchmark, judge_evaluation
 
 SET = {"uri": "https://data.example/eval.npz", "digest": "sha256:" + "a" * 64}
 NAN = math.nan
@@ -79,8 +80,14 @@ def test_a_relative_bound_without_a_stable_version_is_said_to_be_not_applied() -
     assert "no stable version to compare with yet" in judged.message
 
 
-def figures(p99: float = 0.010, throughput: float = 400.0, error_rate: float = 0.0, error: str = "") -> Benchmarked:
-    return Benchmarked(500, p99 / 2, p99, throughput, error_rate, error)
+def figures(
+    p99: float = 0.010, throughput: float = 400.0, error_rate: float = 0.0, error: str = "", unsent: int = 0
+) -> Benchmarked:
+    return Benchmarked(500, p99 / 2, p99, throughput, error_rate, error, unsent)
+
+
+def block(**fields: Any) -> BenchmarkCheck:
+    return BenchmarkCheck.model_validate({"rate": 500} | fields)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +102,15 @@ def figures(p99: float = 0.010, throughput: float = 400.0, error_rate: float = 0
         ({"minThroughput": 401}, figures(), None, "Fail", "ThroughputBelowMinimum"),
         ({"maxP99Ratio": 2}, figures(p99=0.02), figures(), "Pass", "WithinBounds"),
         ({"maxP99Ratio": 2}, figures(p99=0.021), figures(), "Fail", "P99AboveRatio"),
+        ({"maxP50Ratio": 2}, figures(p99=0.021), figures(), "Fail", "P50AboveRatio"),
         ({"minThroughputRatio": 0.5}, figures(throughput=200), figures(), "Pass", "WithinBounds"),
         ({"minThroughputRatio": 0.5}, figures(throughput=199), figures(), "Fail", "ThroughputBelowRatio"),
         ({"maxP99Ratio": 2}, figures(p99=9), None, "Pass", "WithinBounds"),
         ({"maxP99Ratio": 2}, figures(), Unmeasured("is away"), "NoData", "StableUnavailable"),
-        ({"maxP99Ratio": 2}, figures(), figures(p99=NAN), "NoData", "StableUnavailable"),
+        ({"maxP99Ratio": 2}, figures(), figures(p99=NAN), "NoData", "TooFewPairs"),
         ({"maxP99Ratio": 2}, figures(error_rate=0.5), Unmeasured("is away"), "Fail", "ErrorRateAboveMaximum"),
+        ({}, figures(unsent=125), None, "Pass", "WithinBounds"),
+        ({}, figures(unsent=126), None, "Fail", "RateNotBorne"),
         ({}, figures(p99=NAN, throughput=0, error_rate=1), None, "Fail", "ErrorRateAboveMaximum"),
         ({"maxErrorRate": 1}, figures(p99=NAN, throughput=0, error_rate=1), None, "NoData", "NotANumber"),
         ({}, figures(error_rate=NAN), None, "NoData", "NotANumber"),
@@ -109,15 +119,19 @@ def figures(p99: float = 0.010, throughput: float = 400.0, error_rate: float = 0
 def test_a_benchmark_is_judged_by_its_bounds(
     check: dict[str, Any], candidate: Benchmarked, stable: Benchmarked | Unmeasured | None, verdict: str, reason: str
 ) -> None:
-    judged = judge_benchmark(BenchmarkCheck.model_validate(check), candidate, stable)
+    compared = Comparison(stable, [(candidate, stable)] * 20) if isinstance(stable, Benchmarked) else stable
+    judged = judge_benchmark(block(**check), candidate, compared)
     assert (judged.verdict, judged.reason) == (verdict, reason)
 
 
 def test_a_slow_candidate_is_described_in_milliseconds_and_multiples() -> None:
-    check = BenchmarkCheck.model_validate({"maxP99": "50ms", "maxP99Ratio": 2})
-    judged = judge_benchmark(check, figures(p99=0.1234), figures(p99=0.0081))
+    slow, stable = figures(p99=0.1234), figures(p99=0.0081)
+    judged = judge_benchmark(block(maxP99="50ms", maxP99Ratio=2), slow, Comparison(stable, [(slow, stable)] * 20))
     assert "p99 123 ms of 500 requests is above maxP99 50ms" in judged.message
-    assert "15.2 times stable's 8.1 ms, maxP99Ratio is 2" in judged.message
+    assert (
+        "p99 is 15.2 times stable's 8.1 ms in the median of 20 pairs of windows, surely at least 15.2, maxP99Ratio is 2"
+        in judged.message
+    )
 
 
 def test_a_failing_candidate_is_described_with_its_first_error() -> None:

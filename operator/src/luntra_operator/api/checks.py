@@ -38,6 +38,38 @@ def _duration_rule(field: str) -> tuple[str, str]:
     return rule, f"{field} must be above 0s and at most 24h"
 
 
+MOST_RETRIES = 5
+START_SECONDS = 120.0
+"""Seconds on top of a check's own time-out for its pod to be scheduled, pull its image and start."""
+
+
+class _Check(ApiModel):
+    """What all checks have: a time-out of each try, and how often one that could not be made is tried again."""
+
+    timeout: Duration = Field(
+        default="5m",
+        description="Time for one try, waiting for the model (and for an evaluation the download of the set) included; "
+        "2 minutes more are given for its pod to start.",
+    )
+    retries: int = Field(
+        default=1,
+        ge=0,
+        le=MOST_RETRIES,
+        description="How often a check is tried again that could not be made: Error or NoData, a killed pod, one that "
+        "never starts, a deleted Job. A failed check is never tried again.",
+    )
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout(cls, timeout: str) -> str:
+        return _positive("timeout", timeout)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which a Job of one try is ended."""
+        return seconds(self.timeout) + START_SECONDS
+
+
 class Dataset(ApiModel):
     """A labelled set of samples, outside the bundle and pinned by its digest."""
 
@@ -71,7 +103,7 @@ class Dataset(ApiModel):
         return uri
 
 
-class EvaluationCheck(ApiModel):
+class EvaluationCheck(_Check):
     """Whether the candidate is any good: a metric over a labelled set, with an absolute and/or a relative bound."""
 
     cel_rules: ClassVar = (
@@ -108,15 +140,6 @@ class EvaluationCheck(ApiModel):
         "accuracy, 0.01 accepts 0.95 against a stable 0.96. Not applied while there is no stable version.",
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Samples per request.")
-    timeout: Duration = Field(
-        default="5m",
-        description="Time for the whole check, the download of the set and waiting for the model included.",
-    )
-
-    @field_validator("timeout")
-    @classmethod
-    def _timeout(cls, timeout: str) -> str:
-        return _positive("timeout", timeout)
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -134,12 +157,36 @@ class EvaluationCheck(ApiModel):
         return self
 
 
-class BenchmarkCheck(ApiModel):
+LEAST_COMPARED = 20
+_RELATIVE = "has(self.maxP50Ratio) || has(self.maxP99Ratio) || has(self.minThroughputRatio)"
+
+
+class BenchmarkCheck(_Check):
     """Whether the candidate is fast and steady enough, in absolute figures and/or against the stable version."""
 
     cel_rules: ClassVar = (
         _duration_rule("timeout"),
         _duration_rule("maxP99"),
+        (
+            f"!({_RELATIVE}) || has(self.rate)",
+            "maxP50Ratio, maxP99Ratio and minThroughputRatio need rate: the requests per second that the stable version "
+            "can bear on top of its users' own",
+        ),
+        (
+            f"!({_RELATIVE}) || !has(self.requests) || self.requests >= {LEAST_COMPARED}",
+            f"with a relative bound, requests must be at least {LEAST_COMPARED}: one for each window",
+        ),
+        (
+            "!has(self.rate) || !has(self.minThroughput) || self.minThroughput <= self.rate",
+            "minThroughput must be at most rate: no more requests than that are sent",
+        ),
+        (
+            "!has(self.rate) || double((has(self.requests) ? self.requests : 500) + 80) "
+            f"* ({_RELATIVE} ? 2.0 : 1.0) / self.rate < "
+            "double((has(self.timeout) ? duration(self.timeout) : duration('5m')).getSeconds())",
+            "requests take longer at this rate than timeout allows (twice as long with a relative bound): raise rate or "
+            "timeout, or lower requests",
+        ),
     )
 
     requests: int = Field(
@@ -148,7 +195,20 @@ class BenchmarkCheck(ApiModel):
         le=1_000_000,
         description="Requests to each version after a warm-up. With fewer than 100 the p99 is the slowest request.",
     )
-    concurrency: int = Field(default=4, ge=1, le=256, description="Requests in flight at a time.")
+    rate: Number | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="Requests per second, sent whatever the answers do; a relative bound needs it. The stable version gets "
+        "them on top of its users' own and never more of them, and is left alone when it suffers; a candidate that "
+        "takes less than 80 % of them fails. Without it the candidate alone is driven as fast as `concurrency` allows.",
+    )
+    concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=256,
+        description="Requests in flight at a time; with `rate` at most so many: one that is due beyond them is not sent.",
+    )
     max_p99: Duration | None = Field(
         default=None, alias="maxP99", description="Longest 99th percentile of latency that is accepted, such as 50ms."
     )
@@ -158,25 +218,26 @@ class BenchmarkCheck(ApiModel):
     max_error_rate: Number = Field(
         default=0.0, ge=0, le=1, description="Highest share of failed requests that is accepted, 0 to 1."
     )
+    max_p50_ratio: Number | None = Field(
+        default=None,
+        alias="maxP50Ratio",
+        gt=0,
+        description="Longest median latency that is accepted as a multiple of the stable version's in the same run: 2 "
+        "accepts twice as slow. Refused is what is surely above it (99 %, over 20 pairs of windows). Not applied while "
+        "there is no stable version.",
+    )
     max_p99_ratio: Number | None = Field(
         default=None,
         alias="maxP99Ratio",
         gt=0,
-        description="Longest p99 that is accepted as a multiple of the stable version's in the same run: 2 accepts "
-        "twice as slow. Not applied while there is no stable version.",
+        description="The same for the p99 of a window, which with fewer than 2000 requests is the window's slowest.",
     )
     min_throughput_ratio: Number | None = Field(
         default=None,
         gt=0,
-        description="Lowest throughput that is accepted as a multiple of the stable version's in the same run. Not "
-        "applied while there is no stable version.",
+        description="Lowest throughput that is accepted as a multiple of the stable version's in the same run; below 1 "
+        "only where the candidate does not bear the rate. Not applied while there is no stable version.",
     )
-    timeout: Duration = Field(default="5m", description="Time for the whole check, waiting for the model included.")
-
-    @field_validator("timeout")
-    @classmethod
-    def _timeout(cls, timeout: str) -> str:
-        return _positive("timeout", timeout)
 
     @field_validator("max_p99")
     @classmethod
@@ -186,4 +247,27 @@ class BenchmarkCheck(ApiModel):
     @property
     def relative(self) -> bool:
         """Whether a bound compares the candidate with the stable version."""
-        return self.max_p99_ratio is not None or self.min_throughput_ratio is not None
+        return any(one is not None for one in (self.max_p50_ratio, self.max_p99_ratio, self.min_throughput_ratio))
+
+    @model_validator(mode="after")
+    def _rates(self) -> Self:
+        if self.rate is None:
+            if self.relative:
+                raise ValueError(
+                    "rate is missing: maxP50Ratio, maxP99Ratio and minThroughputRatio need the requests per second that "
+                    "the stable version can bear on top of its users' own"
+                )
+            return self
+        if self.relative and self.requests < LEAST_COMPARED:
+            raise ValueError(f"requests is {self.requests}: with a relative bound give at least {LEAST_COMPARED}")
+        if self.min_throughput is not None and self.min_throughput > self.rate:
+            raise ValueError(
+                f"minThroughput is {self.min_throughput:g} but rate is {self.rate:g}: no more requests are sent than that"
+            )
+        lasts = (self.requests + 80) * (2 if self.relative else 1) / self.rate
+        if lasts >= seconds(self.timeout):
+            raise ValueError(
+                f"requests is {self.requests} and rate is {self.rate:g}, which takes {lasts:.0f} s or more; timeout is "
+                f"{self.timeout}: raise rate or timeout, or lower requests"
+            )
+        return self

@@ -88,7 +88,9 @@ async def _measure(
             predicted, is_finite = output.predictions(answer, count)
             values.append(predicted)
             finite.append(is_finite)
-    return _figures(check.metric, np.concatenate(values), np.concatenate(finite), dataset.labels)
+    seen = _figures(check.metric, np.concatenate(values), np.concatenate(finite), dataset.labels)
+    progress.note(f"{who}: {check.metric} {seen.value:.4g} of {seen.samples} samples, {seen.non_finite} not finite")
+    return seen
 
 
 async def _ask(server: ModelServer, batch: Mapping[str, Array], who: str, progress: Progress) -> dict[str, Array]:

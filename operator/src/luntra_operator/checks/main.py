@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,13 @@ DIFFERENT_REQUESTS = 256
 
 async def run(config: CheckConfig) -> Verdict:
     """Run one check to its verdict; never raises for anything that the check's subjects do."""
-    end = time.monotonic() + config.timeout
     progress = Progress("fetching the dataset")
+    verdict = await _run(config, progress)
+    return verdict if verdict.verdict == "Pass" else replace(verdict, log=tuple(progress.log))
+
+
+async def _run(config: CheckConfig, progress: Progress) -> Verdict:
+    end = time.monotonic() + config.timeout
     try:
         dataset = await _dataset(config, end)
         return await _check(config, dataset, end, progress)

@@ -7,7 +7,8 @@ it came.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from luntra_operator.checks.errors import Refused, Unavailable
@@ -21,12 +22,23 @@ _PAUSE = 0.25
 _LONGEST_PAUSE = 2.0
 
 
+LOG_LINES = 20
+_LINE = 200
+
+
 @dataclass
 class Progress:
-    """What the check is doing, and what it is waiting for; read when the time is up."""
+    """What the check is doing, and what it is waiting for; read when the time is up. `log` keeps the last lines noted."""
 
     doing: str = "nothing was started"
     waiting: str = ""
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+
+    def note(self, line: str) -> None:
+        """Write a line to the log."""
+        line = line if len(line) <= _LINE else f"{line[:_LINE]}…"
+        self.log.append(line)
+        print(line, flush=True)
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], who: str, progress: Progress) -> T:
@@ -37,6 +49,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], who: str, progress: Progres
             answer = await ask()
         except Unavailable as error:
             progress.waiting = f"{who} {error}"
+            progress.note(progress.waiting)
         else:
             progress.waiting = ""
             return answer
@@ -55,6 +68,7 @@ async def insistently(ask: Callable[[], Awaitable[T]], who: str, progress: Progr
     for _ in range(attempts - 1):
         try:
             return await patiently(ask, who, progress)
-        except Refused:
+        except Refused as error:
+            progress.note(f"{who} {error} ({progress.doing})")
             await asyncio.sleep(_PAUSE)
     return await patiently(ask, who, progress)

@@ -16,12 +16,28 @@ if TYPE_CHECKING:
     from luntra_operator.checks.verdict import Verdict
 
 LARGEST = 4096
+LARGEST_LOG = 1500
+"""Bytes of the log's last lines in a report, so that there is room for figures and message."""
+FINAL = frozenset(
+    {
+        "InvalidConfiguration",
+        "DatasetTooLarge",
+        "DatasetDigestMismatch",
+        "InvalidDataset",
+        "DatasetMismatch",
+        "UnclearOutput",
+        "UnsupportedInput",
+        "StableOverloaded",
+    }
+)
+"""Reasons why another try is not worth it: nothing would be different. (A stable version that got slower may have been a
+noisy machine's.)"""
 VARIABLE = "LUNTRA_TERMINATION_LOG"
 DEFAULT_PATH = "/dev/termination-log"
 
 
 def document(verdict: Verdict) -> str:
-    """Write a verdict as JSON of at most 4096 bytes, with a message that is shortened where need be."""
+    """Write a verdict as JSON of at most 4096 bytes, with a message and a log that are shortened where need be."""
     content: dict[str, Any] = {
         "check": verdict.check,
         "verdict": verdict.verdict,
@@ -30,12 +46,22 @@ def document(verdict: Verdict) -> str:
         "samples": verdict.samples,
         "candidate": _figures(verdict.candidate),
         "stable": None if verdict.stable is None else _figures(verdict.stable),
+        "final": verdict.verdict in ("Pass", "Fail") or verdict.reason in FINAL,
+        "log": _tail(verdict.log),
     }
     message = verdict.message
     while len((text := json.dumps(content, ensure_ascii=False)).encode()) > LARGEST and message:
         message = message[: len(message) * 3 // 4]
         content["message"] = f"{message}…"
     return text
+
+
+def _tail(log: tuple[str, ...]) -> list[str]:
+    """Give the last lines that fit."""
+    lines = list(log)
+    while len(json.dumps(lines, ensure_ascii=False).encode()) > LARGEST_LOG:
+        del lines[0]
+    return lines
 
 
 def _figures(figures: dict[str, float]) -> dict[str, float | None]:
@@ -52,5 +78,5 @@ def leave(verdict: Verdict, environment: dict[str, str]) -> None:
 
 
 def exit_code(verdict: Verdict) -> int:
-    """0 where the check reached a conclusion; 1 where it is worth another try."""
+    """0 where the check reached a conclusion; 1 where it could not be made."""
     return 0 if verdict.verdict in ("Pass", "Fail") else 1

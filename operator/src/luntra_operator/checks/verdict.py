@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from luntra_operator.api.checks import SCORES, BenchmarkCheck, EvaluationCheck
 from luntra_operator.api.quantities import seconds
+from luntra_operator.checks.ratios import SHARE_REFUSED, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luntra_operator.checks.tally import Benchmarked
 
 _ROUNDING = 1e-9
 """0.96 - 0.01 is not quite 0.95: differences below this are rounding."""
+_SHARE_UNSENT = 0.2
+"""Of the requests that were due; a candidate of which more could not be sent does not bear the rate."""
 
 
 @dataclass(frozen=True)
@@ -27,30 +35,6 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Benchmarked:
-    """What one version did: seconds, successful requests per second, share of failed requests.
-
-    The percentiles are NaN where no request succeeded. `error` is the first failure's text.
-    """
-
-    requests: int
-    p50: float
-    p99: float
-    throughput: float
-    error_rate: float
-    error: str = ""
-
-    def figures(self) -> dict[str, float]:
-        """Give the figures as they are reported, in ms and requests/s."""
-        return {
-            "p50Ms": self.p50 * 1000,
-            "p99Ms": self.p99 * 1000,
-            "throughput": self.throughput,
-            "errorRate": self.error_rate,
-        }
-
-
-@dataclass(frozen=True)
 class Unmeasured:
     """There is a stable version, but it could not be measured."""
 
@@ -59,7 +43,7 @@ class Unmeasured:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found; figures may be NaN, `report` writes them as null."""
+    """What a check found; figures may be NaN, `report` writes them as null. `log` has the last lines of what it did."""
 
     check: str
     verdict: Literal["Pass", "Fail", "NoData", "Error"]
@@ -68,6 +52,7 @@ class Verdict:
     samples: int = 0
     candidate: dict[str, float] = field(default_factory=dict)
     stable: dict[str, float] | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,22 +115,40 @@ def _regression(
     return [_Finding("Fail", f"{_NAMES[check.metric]}Regressed", text)]
 
 
-def judge_benchmark(check: BenchmarkCheck, candidate: Benchmarked, stable: Benchmarked | Unmeasured | None) -> Verdict:
+@dataclass(frozen=True)
+class Comparison:
+    """What stable did in all, and both versions' windows as (candidate, stable), one pair after the other."""
+
+    stable: Benchmarked
+    pairs: list[tuple[Benchmarked, Benchmarked]]
+
+
+def judge_benchmark(check: BenchmarkCheck, candidate: Benchmarked, compared: Comparison | Unmeasured | None) -> Verdict:
     """Judge the candidate's latency, throughput and errors by the check's bounds."""
-    findings = _absolute(check, candidate)
-    if check.relative and stable is not None:
-        findings += _relative(check, candidate, stable)
-    aside = f" (stable p99 {_ms(stable.p99)}, {stable.throughput:.4g}/s)" if isinstance(stable, Benchmarked) else ""
+    findings, said = _absolute(check, candidate), ""
+    if isinstance(compared, Comparison):
+        relative, said = _relative(check, compared)
+        findings += relative
+    elif check.relative and compared is not None:
+        text = f"relative bounds cannot be decided: stable {compared.why}"
+        findings.append(_Finding("NoData", "StableUnavailable", text))
+    stable = compared.stable if isinstance(compared, Comparison) else None
+    aside = f" (stable p50 {_ms(stable.p50)}, p99 {_ms(stable.p99)}{said})" if stable else ""
     passed = (
-        f"p99 {_ms(candidate.p99)}, {candidate.throughput:.4g} requests/s, {candidate.error_rate:.2%} errors in "
-        f"{candidate.requests} requests{aside}{_not_compared(check.relative, stable)}"
+        f"p50 {_ms(candidate.p50)}, p99 {_ms(candidate.p99)}, {candidate.throughput:.4g} requests/s, "
+        f"{candidate.error_rate:.2%} errors in {candidate.requests} requests{aside}{_not_compared(check.relative, compared)}"
     )
     return _conclude(
         Verdict("benchmark", "Pass", "WithinBounds", passed, candidate.requests),
         findings,
         candidate.figures(),
-        stable.figures() if isinstance(stable, Benchmarked) else None,
+        stable.figures() if stable else None,
     )
+
+
+def bears(check: BenchmarkCheck, candidate: Benchmarked) -> bool:
+    """Whether the candidate took the declared rate; stable has to take more of it (`guard`), so that equals both do."""
+    return check.rate is None or candidate.share_unsent <= _SHARE_UNSENT
 
 
 def _absolute(check: BenchmarkCheck, candidate: Benchmarked) -> list[_Finding]:
@@ -154,6 +157,9 @@ def _absolute(check: BenchmarkCheck, candidate: Benchmarked) -> list[_Finding]:
         first = f": {candidate.error}" if candidate.error else ""
         text = f"{candidate.error_rate:.2%} of {candidate.requests} requests failed, maxErrorRate is "
         findings.append(_Finding("Fail", "ErrorRateAboveMaximum", f"{text}{check.max_error_rate:.2%}{first}"))
+    if not bears(check, candidate):
+        text = f"bore {candidate.throughput:.3g} requests/s with at most concurrency {check.concurrency} in flight"
+        findings.append(_Finding("Fail", "RateNotBorne", f"{text}, rate is {check.rate:g}/s"))
     if check.max_p99 is not None and candidate.p99 > seconds(check.max_p99):
         text = f"p99 {_ms(candidate.p99)} of {candidate.requests} requests is above maxP99 {check.max_p99}"
         findings.append(_Finding("Fail", "P99AboveMaximum", text))
@@ -166,25 +172,35 @@ def _absolute(check: BenchmarkCheck, candidate: Benchmarked) -> list[_Finding]:
     return findings
 
 
-def _relative(check: BenchmarkCheck, candidate: Benchmarked, stable: Benchmarked | Unmeasured) -> list[_Finding]:
-    if isinstance(stable, Unmeasured):
-        return [_Finding("NoData", "StableUnavailable", f"relative bounds cannot be decided: stable {stable.why}")]
-    if not (math.isfinite(stable.p99) and stable.p99 > 0 and stable.throughput > 0):
-        text = f"relative bounds cannot be decided: no request to stable succeeded ({stable.error})"
-        return [_Finding("NoData", "StableUnavailable", text)]
-    findings = []
-    ratio = candidate.p99 / stable.p99
-    if check.max_p99_ratio is not None and ratio > check.max_p99_ratio:
-        text = f"p99 {_ms(candidate.p99)} is {ratio:.3g} times stable's {_ms(stable.p99)}, maxP99Ratio is "
-        findings.append(_Finding("Fail", "P99AboveRatio", f"{text}{check.max_p99_ratio:g}"))
-    ratio = candidate.throughput / stable.throughput
-    if check.min_throughput_ratio is not None and ratio < check.min_throughput_ratio:
-        text = (
-            f"{candidate.throughput:.4g} requests/s are {ratio:.3g} times stable's {stable.throughput:.4g}, "
-            f"minThroughputRatio is {check.min_throughput_ratio:g}"
-        )
-        findings.append(_Finding("Fail", "ThroughputBelowRatio", text))
-    return findings
+def _relative(check: BenchmarkCheck, compared: Comparison) -> tuple[list[_Finding], str]:
+    """Findings of the relative bounds, and what the ratios are."""
+    bounds: tuple[tuple[str, float | None, Callable[[Benchmarked], float], Callable[[float], str]], ...] = (
+        ("maxP50Ratio", check.max_p50_ratio, lambda window: window.p50, _ms),
+        ("maxP99Ratio", check.max_p99_ratio, lambda window: window.p99, _ms),
+        ("minThroughputRatio", check.min_throughput_ratio, lambda window: window.throughput, "{:.3g}/s".format),
+    )
+    declared = sum(bound is not None for _, bound, _, _ in bounds)
+    findings, said = [], ""
+    for name, bound, figure, write in bounds:
+        if bound is None:
+            continue
+        found = ratio([(figure(one), figure(other)) for one, other in compared.pairs], SHARE_REFUSED / declared)
+        if found is None:
+            text = f"{name} cannot be decided: too few of {len(compared.pairs)} pairs of windows have figures"
+            findings.append(_Finding("NoData", "TooFewPairs", text))
+            continue
+        what = "throughput" if name.startswith("min") else name[3:6].lower()
+        said += f", {what} ratio {found.median:.3g} [{found.least:.3g}, {found.most:.3g}]"
+        over, under = name.startswith("max") and found.least > bound, name.startswith("min") and found.most < bound
+        if over or under:
+            sure = f"at least {found.least:.3g}" if over else f"at most {found.most:.3g}"
+            text = (
+                f"{what} is {found.median:.3g} times stable's {write(figure(compared.stable))} in the median of "
+                f"{len(compared.pairs)} pairs of windows, surely {sure}, {name} is {bound:g}"
+            )
+            reason = f"{what.capitalize()}{'AboveRatio' if over else 'BelowRatio'}"
+            findings.append(_Finding("Fail", reason, text))
+    return findings, said
 
 
 def _ms(duration: float) -> str:

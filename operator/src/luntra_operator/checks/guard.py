@@ -1,0 +1,59 @@
+"""The guard of a stable version that has users: ends a benchmark under which it suffers. Pure.
+
+Told of each window that was measured of stable, it compares with what stable did before, at a quarter of the rate. One or two
+bad windows may be the machine's noise, three in a row are taken for the benchmark's doing; errors are not waited for. So
+stable is never under more than three windows (a seventh of the requests) that harm it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luntra_operator.checks.errors import CheckError
+
+if TYPE_CHECKING:
+    from luntra_operator.checks.tally import Benchmarked
+
+_TIMES_SLOWER = 3.0
+_SLOWER = 0.005
+"""Seconds: below that a median tells of timers, not of load."""
+_SHARE_UNSENT = 0.1
+_IN_A_ROW = 3
+
+
+@dataclass
+class Guard:
+    """Watches stable under requests at `rate` per second, at most `concurrency` in flight; `before` is its median before (s)."""
+
+    rate: float
+    concurrency: int
+    before: float
+    _bad: int = 0
+
+    def watch(self, window: Benchmarked) -> None:
+        """Take note of one window of stable.
+
+        Raises:
+            CheckError: it bears no more; StableOverloaded or StableDisturbed, with the figures.
+        """
+        failures = round(window.error_rate * window.requests) if window.requests else 0
+        if failures > 1:
+            what = f"{failures} of {window.requests} requests to stable failed ({window.error})"
+            raise CheckError("StableDisturbed", f"stopped: {what} at rate {self.rate:g}/s: {self._fix}")
+        overloaded = window.unsent > 1 and window.share_unsent > _SHARE_UNSENT
+        slow = window.p50 > max(_TIMES_SLOWER * self.before, self.before + _SLOWER)
+        self._bad = self._bad + 1 if overloaded or slow else 0
+        if self._bad < _IN_A_ROW:
+            return
+        if overloaded:
+            bore = (
+                f"stable bore {window.throughput:.3g} requests/s with at most concurrency {self.concurrency} in flight"
+            )
+            raise CheckError("StableOverloaded", f"stopped: {bore}, rate is {self.rate:g}/s: {self._fix}")
+        slower = f"stable's median latency rose from {self.before * 1000:.3g} ms to {window.p50 * 1000:.3g} ms"
+        raise CheckError("StableDisturbed", f"stopped: {slower} at rate {self.rate:g}/s: {self._fix}")
+
+    @property
+    def _fix(self) -> str:
+        return "lower benchmark.rate, or give stable more replicas"

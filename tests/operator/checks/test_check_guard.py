@@ -1,0 +1,61 @@
+"""When a benchmark leaves stable alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from luntra_operator.checks.errors import CheckError
+from luntra_operator.checks.guard import Guard
+from luntra_operator.checks.tally import Benchmarked
+
+
+def window(p50: float = 0.010, failures: int = 0, unsent: int = 0) -> Benchmarked:
+    return Benchmarked(25, p50, 2 * p50, 40.0, failures / 25, "answered 503" if failures else "", unsent)
+
+
+GOOD, SLOW, FULL = window(), window(p50=0.031), window(unsent=5)
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        ([SLOW, SLOW, SLOW], "StableDisturbed"),
+        ([FULL, FULL, FULL], "StableOverloaded"),
+        ([GOOD, SLOW, SLOW, FULL], "StableOverloaded"),
+        ([window(failures=2)], "StableDisturbed"),
+    ],
+)
+def test_a_stable_version_that_suffers_ends_the_benchmark_as_an_error(seen: list[Benchmarked], reason: str) -> None:
+    guard = Guard(rate=50, concurrency=4, before=0.010)
+    for one in seen[:-1]:
+        guard.watch(one)
+    with pytest.raises(CheckError, match=r"at rate 50/s|rate is 50/s") as told:
+        guard.watch(seen[-1])
+    assert told.value.reason == reason
+    assert "lower benchmark.rate" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [[GOOD] * 20, [SLOW, SLOW, GOOD] * 7, [FULL, GOOD] * 10, [window(failures=1)] * 5, [window(unsent=1)] * 5],
+)
+def test_a_few_bad_windows_are_taken_for_noise(seen: list[Benchmarked]) -> None:
+    guard = Guard(rate=50, concurrency=4, before=0.010)
+    for one in seen:
+        guard.watch(one)
+
+
+def test_a_very_fast_version_may_get_slower_by_what_timers_cost() -> None:
+    guard = Guard(rate=50, concurrency=4, before=0.0005)
+    for _ in range(5):
+        guard.watch(window(p50=0.005))
+
+
+def test_what_stable_bore_is_named() -> None:
+    guard = Guard(rate=50, concurrency=4, before=0.010)
+    guard.watch(FULL)
+    guard.watch(FULL)
+    with pytest.raises(
+        CheckError, match=r"stable bore 40 requests/s with at most concurrency 4 in flight, rate is 50/s"
+    ):
+        guard.watch(FULL)
