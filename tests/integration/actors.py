@@ -141,6 +141,20 @@ def reported(verdict: str, reason: str = "Ok", message: str = "as declared") -> 
 passed = reported("Pass")
 
 
+def killed(pod: Object) -> Object:
+    """A check whose container took more memory than it may."""
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    return {"phase": "Failed", "containerStatuses": [_container(pod, ended, ready=False)]}
+
+
+def evicted(pod: Object) -> Object:
+    """A check whose node wanted its room back."""
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    ended = {"terminated": {"exitCode": 137, "reason": "Error"}}
+    status = {"phase": "Failed", "reason": "Evicted", "conditions": [condition]}
+    return {**status, "containerStatuses": [_container(pod, ended, ready=False)]}
+
+
 class Gateway:
     """Accepts every HTTPRoute at once, and answers probes by the weights that it has accepted."""
 

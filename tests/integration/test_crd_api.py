@@ -78,6 +78,25 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             },
             "evaluation needs a bound: give min (accuracy, f1), max (mae, rmse) or maxRegression",
         ),
+        (
+            {"rollout": {"checks": {"benchmark": {"maxP50Ratio": 1.3}}}},
+            "maxP50Ratio, maxP99Ratio and minThroughputRatio need rate",
+        ),
+        (
+            {"rollout": {"checks": {"benchmark": {"rate": 50, "maxP99Ratio": 2, "requests": 19}}}},
+            "with a relative bound, requests must be at least 20",
+        ),
+        (
+            {"rollout": {"checks": {"benchmark": {"rate": 50, "minThroughput": 50.5}}}},
+            "minThroughput must be at most rate",
+        ),
+        (
+            {"rollout": {"checks": {"benchmark": {"rate": 3, "maxP50Ratio": 1.3}}}},
+            "requests take longer at this rate than timeout allows",
+        ),
+        ({"rollout": {"checks": {"benchmark": {"rate": 1, "timeout": "9m"}}}}, "requests take longer at this rate"),
+        ({"rollout": {"checks": {"benchmark": {"retries": 6}}}}, "spec.rollout.checks.benchmark.retries"),
+        ({"rollout": {"checks": {"benchmark": {"timeout": "0s"}}}}, "timeout must be above 0s and at most 24h"),
     ],
 )
 def test_bad_object_is_refused_with_the_field_and_the_fix(

@@ -244,6 +244,54 @@ async def test_candidate_that_fails_its_evaluation_is_refused(cluster: Cluster) 
     assert [entry["verdict"] for entry in status["checks"]] == ["Pass", "Pass"]
 
 
+def _one_after_the_other(*fates: Callable[[Object], Object]) -> Callable[[Object], Object]:
+    """What becomes of the first pod, the second, and so on; the last is that of all others."""
+    met: dict[str, Callable[[Object], Object]] = {}
+
+    def fate(pod: Object) -> Object:
+        return met.setdefault(pod["metadata"]["uid"], fates[min(len(met), len(fates) - 1)])(pod)
+
+    return fate
+
+
+BENCHMARK = {"benchmark": {"requests": 10}}
+
+
+async def test_evicted_check_goes_on_and_a_killed_one_is_tried_again(cluster: Cluster) -> None:
+    """Breaks if the API server or the Job controller reads the failure policy differently than it is meant."""
+    cluster.kubelet.checks = _one_after_the_other(actors.evicted, actors.killed, actors.passed)
+    async with cluster.operator():
+        await cluster.apply("v1", checks=BENCHMARK)
+        await cluster.until_phase("Stable", "v1")
+        (check,) = (await cluster.status())["checks"]
+        events = await cluster.events()
+    assert (check["verdict"], check["attempt"], check["job"]) == ("Pass", 2, "digits-w1-benchmark-2")
+    assert [(one["attempt"], one["reason"]) for one in check["failedAttempts"]] == [(1, "OOMKilled")]
+    assert [reason for reason, _ in events].count("CheckRetried") == 1
+    for job in await cluster.kube.list(kinds.JOB, cluster.namespace):
+        assert job["spec"]["backoffLimit"] == 0
+        assert job["spec"]["activeDeadlineSeconds"] == 420
+        assert job["spec"]["podReplacementPolicy"] == "Failed"
+        assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
+
+
+async def test_check_whose_job_somebody_deletes_is_tried_again(cluster: Cluster) -> None:
+    """Breaks if a deleted Job is made anew for ever, or waited for."""
+    cluster.kubelet.checks = actors.pulling
+    async with cluster.operator():
+        await cluster.apply("v1", checks=BENCHMARK)
+
+        async def seen() -> bool:
+            return any("job" in check for check in (await cluster.status()).get("checks", []))
+
+        await cluster.until(seen)
+        await cluster.kube.delete(kinds.JOB, cluster.namespace, "digits-w1-benchmark")
+        cluster.kubelet.checks = actors.passed
+        await cluster.until_phase("Stable", "v1")
+    (check,) = (await cluster.status())["checks"]
+    assert [(one["attempt"], one["reason"]) for one in check["failedAttempts"]] == [(1, "JobDeleted")]
+
+
 async def test_r7_restarted_operator_continues_where_it_was(cluster: Cluster) -> None:
     """Breaks if anything of a rollout is only in memory: a step would be repeated, skipped, or begun anew."""
     async with cluster.operator():

@@ -199,7 +199,7 @@ class Cluster:
         if pod is None or self._server.find(kinds.JOB, pod["metadata"]["ownerReferences"][0]["name"]) is None:
             return
         check, job = _label(pod, LABEL_CHECK) or "", pod["metadata"]["ownerReferences"][0]["name"]
-        verdict = self.verdicts.get((self.version_of(job.removesuffix(f"-{check}")) or "", check), "Pass")
+        verdict = self.verdicts.get((self.version_of(job.partition(f"-{check}")[0]) or "", check), "Pass")
         if verdict == "hang":
             self._later(10.0, self._check_ends, name, uid)
             return

@@ -1,13 +1,12 @@
-"""What live Kubernetes objects say, in the engine's words: pods, workloads, quota, check Jobs."""
+"""What live Kubernetes objects say, in the engine's words: pods, workloads, quota."""
 
-import json
 from typing import Any
 
 import pytest
 
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.controller import readers
-from luntra_operator.rollout.observed import CheckRun, Problem
+from luntra_operator.rollout.observed import Problem
 
 Object = dict[str, Any]
 WORKLOAD = "digits-w1"
@@ -205,87 +204,3 @@ def test_pods_that_cannot_even_be_created_are_a_problem_of_the_deployment(messag
     deployment = named(WORKLOAD, status={"conditions": [{"type": "Available", "status": "True"}, condition]})
     (found,) = readers.workloads([WORKLOAD], [deployment], [], [], [], [], []).values()
     assert found.problem == Problem(reason, message)
-
-
-# Check Jobs.
-
-JOB = "digits-w2-benchmark"
-
-
-def job(**conditions: str) -> Object:
-    listed = [
-        {"type": kind, "status": "True", "reason": reason, "message": f"{reason} told"}
-        for kind, reason in conditions.items()
-    ]
-    return {"metadata": {"name": JOB, "labels": {"luntra.io/check": "benchmark"}}, "status": {"conditions": listed}}
-
-
-def check_pod(message: str | None, created: str = "2026-01-01T00:00:00Z", code: int = 0) -> Object:
-    ended = (
-        [{"state": {"terminated": {"exitCode": code, "message": message}}}] if message is not None else [{"state": {}}]
-    )
-    labels = {"batch.kubernetes.io/job-name": JOB}
-    return {"metadata": {"labels": labels, "creationTimestamp": created}, "status": {"containerStatuses": ended}}
-
-
-def report(verdict: str = "Pass", message: str = "p99 3 ms") -> str:
-    return json.dumps(
-        {"check": "benchmark", "verdict": verdict, "reason": "Ok", "message": message, "samples": 3, "new": {}}
-    )
-
-
-def run_of(body: Object, *pods: Object) -> CheckRun | None:
-    return readers.check_runs([body], list(pods), {JOB: "digits-w2"}).get(("benchmark", "digits-w2"))
-
-
-def test_verdict_is_read_from_the_termination_message_of_a_complete_job() -> None:
-    assert run_of(job(Complete="Done"), check_pod(report())) == CheckRun("Pass", "Ok", "p99 3 ms")
-    assert run_of(job(Complete="Done"), check_pod(report("Fail", "slow"))) == CheckRun("Fail", "Ok", "slow")
-
-
-def test_running_job_has_no_verdict_even_if_a_pod_has_reported() -> None:
-    assert run_of(job(), check_pod(report("Error"), code=1)) == CheckRun(None)
-    assert run_of({**job(), "status": {}}) == CheckRun(None)
-
-
-def test_last_try_counts() -> None:
-    first = check_pod(report("Error", "first"), "2026-01-01T00:00:00Z", 1)
-    second = check_pod(report("Pass", "second"), "2026-01-01T00:05:00Z")
-    assert run_of(job(Complete="Done"), second, first) == CheckRun("Pass", "Ok", "second")
-
-
-@pytest.mark.parametrize(
-    "message", ["", "Traceback: no such file", "[1, 2]", '{"verdict": "Maybe"}', '{"check": "x"}', "{"]
-)
-def test_complete_job_without_a_report_is_an_error_and_never_a_pass(message: str) -> None:
-    found = run_of(job(Complete="Done"), check_pod(message))
-    assert found
-    assert (found.verdict, found.reason) == ("Error", "NoReport")
-
-
-def test_failed_job_tells_its_report_or_its_last_words_or_its_own() -> None:
-    failed = job(Failed="BackoffLimitExceeded")
-    assert run_of(failed, check_pod(report("NoData", "no samples"), code=1)) == CheckRun(
-        "Error", "BackoffLimitExceeded", "no samples"
-    )
-    assert run_of(failed, check_pod("MemoryError\n", code=1)) == CheckRun(
-        "Error", "BackoffLimitExceeded", "MemoryError"
-    )
-    assert run_of(job(Failed="DeadlineExceeded"), check_pod(None)) == CheckRun(
-        "Error", "DeadlineExceeded", "DeadlineExceeded told"
-    )
-
-
-def test_failed_job_never_passes_whatever_its_pods_report() -> None:
-    found = run_of(job(Failed="DeadlineExceeded"), check_pod(report("Pass")))
-    assert found
-    assert found.verdict == "Error"
-
-
-def test_pods_of_other_jobs_and_jobs_of_other_workloads_are_ignored() -> None:
-    stranger = check_pod(report())
-    stranger["metadata"]["labels"] = {"batch.kubernetes.io/job-name": "else"}
-    assert run_of(job(Complete="Done"), stranger) == CheckRun(
-        "Error", "NoReport", "the Job completed but left no report; its pod may have been removed"
-    )
-    assert readers.check_runs([job()], [], {}) == {}

@@ -145,7 +145,9 @@ class World:
             case actions.DeleteRoute():
                 self.route = None
             case actions.RunCheck():
-                self.checks[action.check, action.workload] = self.verdicts.get(action.check, CheckRun("Pass"))
+                run = self.verdicts.get(action.check, CheckRun("Pass"))
+                job = f"{action.workload}-{action.check}-{action.attempt}"
+                self.checks[action.check, action.workload] = replace(run, attempt=action.attempt, job=job)
 
     def comes_up(self, workload: str, restarts: int = 0) -> None:
         """What was broken is mended, and the pods of a workload are ready, each after so many restarts."""

@@ -284,7 +284,7 @@ class HostileWorld(World):
         self.verdicts[check] = verdict
         for (name, workload), run in self.checks.items():
             if name == check and run.verdict is None:
-                self.checks[name, workload] = verdict
+                self.checks[name, workload] = replace(verdict, attempt=run.attempt, job=run.job)
 
     def heal(self) -> None:
         """Everything is well again; nothing that was decided is taken back."""

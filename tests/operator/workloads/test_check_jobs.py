@@ -8,6 +8,8 @@ import pytest
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.validation import parse_spec
 from luntra_operator.workloads.check_job import check_job
+from luntra_operator.workloads.naming import check_names
+from luntra_operator.workloads.serving import service, stable_service
 
 Object = dict[str, Any]
 DIGEST = "sha256:" + "a" * 64
@@ -42,8 +44,8 @@ def test_check_is_told_where_candidate_and_stable_are_and_what_is_declared(owner
         "model": "digits",
         "candidate": "http://digits-w2.team-a.svc:8080",
         "stable": "http://digits-w1.team-a.svc:8080",
-        "evaluation": {**CHECKS["evaluation"], "batchSize": 32, "timeout": "5m"},
-        "benchmark": {"requests": 10, "concurrency": 4, "maxP99": "50ms", "maxErrorRate": 0.0, "timeout": "2m"},
+        "evaluation": {**CHECKS["evaluation"], "batchSize": 32, "timeout": "5m", "retries": 1},
+        "benchmark": CHECKS["benchmark"] | {"concurrency": 4, "maxErrorRate": 0.0, "retries": 1},
     }
 
 
@@ -75,10 +77,49 @@ def test_job_is_labelled_as_a_check_and_not_as_a_pod_of_the_workload(owner: Obje
     assert "luntra.io/workload" not in labels  # its Service would send users' requests here
 
 
-def test_deadline_leaves_time_for_every_try(owner: Object) -> None:
-    body = job(owner)
-    tries = body["spec"]["backoffLimit"] + 1
-    assert body["spec"]["activeDeadlineSeconds"] >= tries * 120
+def test_a_try_ends_with_its_first_failed_pod_but_not_with_one_that_was_taken_away(owner: Object) -> None:
+    """Breaks if the Job retries by itself (the engine counts tries), or an eviction uses one up."""
+    wanted = job(owner)["spec"]
+    assert wanted["backoffLimit"] == 0
+    (rule,) = wanted["podFailurePolicy"]["rules"]
+    assert rule == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
+def test_deadline_leaves_time_for_the_pod_to_start(owner: Object) -> None:
+    assert job(owner)["spec"]["activeDeadlineSeconds"] == 120 + 120
+
+
+def test_each_try_has_a_job_of_its_own_under_a_name_that_is_known(owner: Object) -> None:
+    names = [
+        check_job(owner, spec(), "benchmark", "digits-w2", None, "image", attempt)["metadata"]["name"]
+        for attempt in range(1, 7)
+    ]
+    assert names[:3] == ["digits-w2-benchmark", "digits-w2-benchmark-2", "digits-w2-benchmark-3"]
+    assert [check_names("digits-w2")[name] for name in names] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("check", ["evaluation", "benchmark"])
+def test_checks_go_to_the_candidates_own_service_and_never_to_a_route_of_users(owner: Object, check: str) -> None:
+    """Breaks if a check asks the Service <name>, a public host name, or a Service that users' requests share with it."""
+    public = "digits.example.com"
+    gateway = {"parentRefs": [{"name": "public"}], "hostnames": [public]}
+    wanted = parse_spec(
+        {
+            "model": {"version": "v1", "uri": "https://models.example/v1", "digest": DIGEST},
+            "traffic": {"gateway": gateway, "probe": {"url": f"http://{public}"}},
+            "rollout": {"checks": CHECKS},
+        }
+    )
+    body = check_job(owner, wanted, check, "digits-w2", "digits-w1", "image")
+    asked = configuration(body)
+    candidate, stable = service(owner, "digits-w2"), service(owner, "digits-w1")
+    for address, own in ((asked["candidate"], candidate), (asked["stable"], stable)):
+        host = f"{own['metadata']['name']}.{own['metadata']['namespace']}.svc"
+        assert address == f"http://{host}:{own['spec']['ports'][0]['port']}"
+    assert candidate["spec"]["selector"] == {"luntra.io/workload": "digits-w2"}
+    text = json.dumps(body)
+    assert public not in text
+    assert f"http://{stable_service(owner, 'digits-w1')['metadata']['name']}." not in text
 
 
 def test_check_borrows_volumes_and_pull_secrets_of_the_model_server(owner: Object) -> None:

@@ -56,16 +56,41 @@ class TrafficStatus(StatusModel):
     )
 
 
+class CheckAttempt(StatusModel):
+    """One try of a check that could not be made."""
+
+    attempt: int = Field(description="Running number of the try.")
+    reason: str = Field(description="One word.")
+    message: str = Field(description="One line for people.")
+    ended_at: datetime = Field(description="When it was given up.")
+
+
 class CheckStatus(StatusModel):
-    """Result of one check of one candidate."""
+    """One check of one candidate: its result or, while it runs, how far it is."""
 
     name: str = Field(description="evaluation or benchmark.")
     revision: str = Field(description="The revision that was checked.")
     verdict: Verdict | None = Field(default=None, description="Pass, Fail, NoData or Error; null while it runs.")
     reason: str | None = Field(default=None, description="One word.")
-    message: str | None = Field(default=None, description="One line for people, with figures.")
-    started_at: datetime | None = Field(default=None, description="When its Job was asked for.")
+    message: str | None = Field(
+        default=None, description="One line for people, with figures; while it runs, what is in its way."
+    )
+    started_at: datetime | None = Field(default=None, description="When its first Job was asked for.")
     finished_at: datetime | None = Field(default=None, description="When its verdict was read.")
+    attempt: int = Field(default=1, description="Running number of the try under way, or of the last one.")
+    attempt_started_at: datetime | None = Field(
+        default=None, description="When that try's Job was seen; before, when it may be asked for."
+    )
+    job: str | None = Field(default=None, description="Name of that try's Job, once it was seen.")
+    failed_attempts: list[CheckAttempt] = Field(default_factory=list, description="Tries that could not be made.")
+    candidate: dict[str, float] = Field(
+        default_factory=dict,
+        description="The candidate's figures, by name: the metric, or p50Ms, p99Ms, throughput, errorRate.",
+    )
+    stable: dict[str, float] = Field(default_factory=dict, description="The stable version's, where it was measured.")
+    log: list[str] = Field(
+        default_factory=list, description="Last lines of what the check did, at most 20 and 2 KiB; none if it passed."
+    )
 
 
 class MetricStatus(StatusModel):

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     PROGRESSING = "Progressing"
     ROLLOUT_STARTED = "RolloutStarted"
     CHECKS_STARTED = "ChecksStarted"
+    CHECK_RETRIED = "CheckRetried"
     TRAFFIC_SHIFTING = "TrafficShifting"
     WEIGHT_CHANGED = "WeightChanged"
     PROMOTED = "Promoted"

@@ -15,7 +15,7 @@ from luntra_operator.traffic import routes
 from luntra_operator.traffic.provider import Create, Delete, Patch, Write
 from luntra_operator.workloads import serving
 from luntra_operator.workloads.check_job import check_job
-from luntra_operator.workloads.naming import check_name, revision_name
+from luntra_operator.workloads.naming import check_names, revision_name
 from luntra_operator.workloads.revision import Revision, controller_revision, read_revision
 
 from .observe import Children, endpoint
@@ -122,9 +122,9 @@ class Executor:
             await self._kube.delete(kinds.POD_DISRUPTION_BUDGET, self._namespace, action.workload)
 
     async def _delete_workload(self, workload: str) -> None:
-        for check in ("evaluation", "benchmark"):
-            if any(job["metadata"]["name"] == check_name(workload, check) for job in self._children.jobs):
-                await self._kube.delete(kinds.JOB, self._namespace, check_name(workload, check))
+        jobs = {job["metadata"]["name"] for job in self._children.jobs}
+        for job in sorted(jobs & check_names(workload).keys()):
+            await self._kube.delete(kinds.JOB, self._namespace, job)
         for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.POD_DISRUPTION_BUDGET):
             await self._kube.delete(kind, self._namespace, workload)
 
@@ -157,5 +157,7 @@ class Executor:
                 await self._kube.delete(write.ref.kind, self._namespace, write.ref.name)
 
     async def _run_check(self, action: actions.RunCheck) -> None:
-        job = check_job(self._owner, self._spec, action.check, action.workload, action.stable, self._images.checks)
+        job = check_job(
+            self._owner, self._spec, action.check, action.workload, action.stable, self._images.checks, action.attempt
+        )
         await self._kube.apply(kinds.JOB, job)

@@ -22,11 +22,12 @@ from luntra_operator.kube.errors import KindMissingError
 from luntra_operator.rollout.observed import Intents, Observed, Problem, Route
 from luntra_operator.traffic import routes
 from luntra_operator.traffic.provider import Endpoint, Found, Obstacle, Ref
-from luntra_operator.workloads.naming import check_name, metadata, ordinal, owned_by
+from luntra_operator.workloads.naming import metadata, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
 from luntra_operator.workloads.serving import refusal
 
 from . import readers
+from .check_runs import check_runs
 
 Object = dict[str, Any]
 
@@ -121,7 +122,6 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     names |= {child["metadata"]["name"] for child in children.services if child["metadata"]["name"] != name}
     main = next((child for child in children.services if child["metadata"]["name"] == name), None)
     reading = routes.read(endpoint(owner, spec, children), children.routes)
-    jobs = {check_name(workload, check): workload for workload in names for check in ("evaluation", "benchmark")}
     return Observed(
         name=name,
         generation=owner["metadata"]["generation"],
@@ -143,7 +143,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         frame=reading.frame,
         service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,
         service_owned=main is None or owned_by(owner, main),
-        checks=readers.check_runs(children.jobs, children.pods, jobs),
+        checks=check_runs(children.jobs, children.pods, names),
         refusal=refusal(spec),
         intents=_intents(owner["metadata"].get("annotations", {})),
         highest_ordinal=max(map(ordinal, names | children.taken), default=0),

@@ -1,15 +1,10 @@
 """Pure translation of live Kubernetes objects into the engine's own words."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
-from pydantic import ValidationError
-
-from luntra_operator.api.base import StatusModel
-from luntra_operator.api.status import Verdict
-from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_WORKLOAD, Reason
-from luntra_operator.rollout.observed import CheckRun, Pod, Problem, Workload
+from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Reason
+from luntra_operator.rollout.observed import Pod, Problem, Workload
 
 Object = dict[str, Any]
 
@@ -18,15 +13,6 @@ EXIT_PERMANENT: Final = 3
 
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-
-
-class CheckReport(StatusModel):
-    """The JSON that a check's container leaves as its termination message."""
-
-    check: str
-    verdict: Verdict
-    reason: str
-    message: str
 
 
 def workloads(
@@ -45,7 +31,7 @@ def workloads(
         name: Workload(
             name=name,
             replicas=by_name[name]["spec"].get("replicas", 1) if name in by_name else None,
-            pods=tuple(read_pod(pod) for pod in pods if _label(pod, LABEL_WORKLOAD) == name and not _leaving(pod)),
+            pods=tuple(read_pod(pod) for pod in pods if label(pod, LABEL_WORKLOAD) == name and not _leaving(pod)),
             endpoints=ready_endpoints(slices, name),
             complete=all(name in names_present for names_present in present),
             protected=any(budget["metadata"]["name"] == name for budget in budgets),
@@ -55,8 +41,9 @@ def workloads(
     }
 
 
-def _label(child: Object, label: str) -> str | None:
-    value: str | None = child["metadata"].get("labels", {}).get(label)
+def label(child: Object, key: str) -> str | None:
+    """The value of a label, None where the object has none."""
+    value: str | None = child["metadata"].get("labels", {}).get(key)
     return value
 
 
@@ -69,7 +56,7 @@ def ready_endpoints(slices: list[Object], service: str) -> int:
     return sum(
         endpoint.get("conditions", {}).get("ready", True) is not False
         for piece in slices
-        if _label(piece, "kubernetes.io/service-name") == service
+        if label(piece, "kubernetes.io/service-name") == service
         for endpoint in piece.get("endpoints") or []
     )
 
@@ -135,55 +122,3 @@ def _deployment_problem(deployment: Object | None) -> Problem | None:
             message = condition.get("message") or condition.get("reason") or "the ReplicaSet cannot create pods"
             return Problem(Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.PODS_NOT_READY, message)
     return None
-
-
-def check_runs(
-    jobs: list[Object], pods: list[Object], workload_of: Mapping[str, str]
-) -> dict[tuple[str, str], CheckRun]:
-    """Check Jobs by check and workload; `workload_of` maps a Job's name to the workload that it checks."""
-    runs = {}
-    for job in jobs:
-        name, check = job["metadata"]["name"], _label(job, LABEL_CHECK)
-        if check and name in workload_of:
-            mine = [pod for pod in pods if _label(pod, "batch.kubernetes.io/job-name") == name]
-            runs[check, workload_of[name]] = _check_run(job, mine)
-    return runs
-
-
-def _check_run(job: Object, pods: list[Object]) -> CheckRun:
-    conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or [] if c["status"] == "True"}
-    reports = [report for pod in sorted(pods, key=_created) if (report := _report(pod))]
-    if "Complete" in conditions and reports:
-        last = reports[-1]
-        return CheckRun(last.verdict, last.reason, last.message)
-    if "Failed" in conditions:
-        told = reports[-1].message if reports else _last_words(pods)
-        failed = conditions["Failed"]
-        return CheckRun("Error", failed.get("reason", "Failed"), told or failed.get("message", "the Job failed"))
-    if "Complete" in conditions:
-        return CheckRun("Error", "NoReport", "the Job completed but left no report; its pod may have been removed")
-    return CheckRun(None)
-
-
-def _created(pod: Object) -> str:
-    created: str = pod["metadata"]["creationTimestamp"]
-    return created
-
-
-def _terminations(pod: Object) -> list[Object]:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    return [status["state"]["terminated"] for status in statuses if "terminated" in status.get("state", {})]
-
-
-def _report(pod: Object) -> CheckReport | None:
-    for ended in _terminations(pod):
-        try:
-            return CheckReport.model_validate(json.loads(ended.get("message") or ""))
-        except (ValueError, ValidationError):
-            continue  # not a report: a crash leaves its log here, which _last_words shows
-    return None
-
-
-def _last_words(pods: list[Object]) -> str:
-    words = [ended.get("message") or "" for pod in sorted(pods, key=_created) for ended in _terminations(pod)]
-    return words[-1].strip()[-500:] if words else ""

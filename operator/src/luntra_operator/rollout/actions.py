@@ -81,11 +81,12 @@ class DeleteRoute:
 
 @dataclass(frozen=True, slots=True)
 class RunCheck:
-    """Start the Job of a check of `workload` against `stable` (None: there is nothing to compare with)."""
+    """Start the Job of one try of a check of `workload` against `stable` (None: there is nothing to compare with)."""
 
     check: str
     workload: str
     stable: str | None
+    attempt: int = 1
 
 
 Action = (

@@ -73,6 +73,15 @@ def refused(
     return [_built(before, generation, now, kind, value, reason, message) for kind, value in values.items()] + available
 
 
+def refused_write(turn: Turn) -> Problem | None:
+    """Why the API server refused an object of this generation, as an earlier turn had to say with `refused`."""
+    refusals = {str(reason): reason for reason in (Reason.QUOTA_EXCEEDED, Reason.INVALID_SPEC)}
+    told = next((one for one in turn.status.conditions if one.type == Condition.READY), None)
+    if told is None or told.reason not in refusals or told.observed_generation != turn.seen.generation:
+        return None
+    return Problem(refusals[told.reason], told.message, permanent=True)
+
+
 def _condition(turn: Turn, kind: Condition, value: bool, reason: Reason, message: str) -> ConditionStatus:
     return _built(turn.status.conditions, turn.seen.generation, turn.now, kind, value, reason, message)
 

@@ -23,8 +23,8 @@ from .actions import (
     SelectWorkload,
     WriteRoute,
 )
+from .checking import current_run, declared_checks
 from .observed import Route
-from .prepare import declared_checks
 from .settle import intent, selected_workload, target_weights
 from .turn import Turn
 
@@ -107,9 +107,14 @@ def _checks(turn: Turn) -> list[Action]:
     workload = status.candidate.workload
     # A stable version that cannot answer is no measure: only the absolute bounds hold then, so that it never blocks a fix.
     stable = turn.stable.name if turn.stable and turn.stable_serves else None
-    declared = declared_checks(turn)
-    waiting = [entry.name for entry in status.checks if entry.verdict is None and entry.name in declared]
-    return [RunCheck(name, workload, stable) for name in waiting if (name, workload) not in turn.seen.checks]
+    return [
+        RunCheck(entry.name, workload, stable, entry.attempt)
+        for entry in status.checks
+        if entry.verdict is None
+        and entry.name in declared_checks(turn)
+        and turn.since(entry.attempt_started_at) >= 0  # a pause lies before another try
+        and current_run(turn, entry) is None
+    ]
 
 
 def _leftovers(turn: Turn) -> list[Action]:

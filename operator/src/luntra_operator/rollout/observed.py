@@ -77,11 +77,20 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """The Job of one check: `verdict` is None while it runs."""
+    """The Job of one try of a check: `verdict` is None while it runs, and `message` then says what is in its way.
+
+    `final`: another try would end no differently; `candidate` and `stable` have the figures by name, `log` its last lines.
+    """
 
     verdict: Verdict | None
     reason: str = ""
     message: str = ""
+    attempt: int = 1
+    job: str = ""
+    final: bool = False
+    candidate: Mapping[str, float] = field(default_factory=dict)
+    stable: Mapping[str, float] = field(default_factory=dict)
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +124,8 @@ class Observed:
     `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
     of the route has to wait, `conflict` which route is not ours; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
-    could not be asked; `judgements` are those of the version that gets or got the traffic last; `refusal` says
-    why no workload of today's spec can be rendered.
+    could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
+    gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered.
     """
 
     name: str

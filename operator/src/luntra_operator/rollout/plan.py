@@ -14,11 +14,12 @@ from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Phase, Reason
 
 from .actions import Event, Plan, WriteRoute
 from .analysis import recorded
+from .checking import check
 from .conditions import conditions
 from .converge import converge
 from .intents import asked, handled
 from .observed import Problem
-from .prepare import await_ready, check
+from .prepare import await_ready
 from .settle import follow, shares, target_weights
 from .shift import await_approval, shift, soak
 from .start import at_rest, rebuilt

@@ -1,13 +1,17 @@
-"""The Job that runs one check of a candidate from the operator's own image.
+"""The Job that runs one try of a check of a candidate from the operator's own image.
 
 It drives the candidate through the Service of its workload, so no user's traffic is touched, and
-reports its verdict in the termination message.
+reports its verdict in the termination message: that needs no permission of the pod, and of the operator none to read the
+logs of everybody's pods. Where the container dies without a report, the message has the end of its log.
+
+A pod that fails ends the Job: whether it is tried again is the engine's decision. Only one that was taken away (evicted,
+preempted, its node drained) is replaced by the Job itself, within its deadline.
 """
 
 import json
+import math
 from typing import Any
 
-from luntra_operator.api.quantities import seconds
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_ROLE, PORT_HTTP, ROLE_CHECK
 
@@ -15,14 +19,17 @@ from .naming import check_name, labels, metadata
 from .serving import CONTAINER as SERVER
 from .trust import trust
 
-RETRIES = 1
-"""A check that could not be made (not one that failed) is tried once more."""
-
 
 def check_job(
-    owner: dict[str, Any], spec: ModelDeploymentSpec, check: str, workload: str, stable: str | None, image: str
+    owner: dict[str, Any],
+    spec: ModelDeploymentSpec,
+    check: str,
+    workload: str,
+    stable: str | None,
+    image: str,
+    attempt: int = 1,
 ) -> dict[str, Any]:
-    """The Job of `check` (evaluation or benchmark) for `workload`, compared with `stable` if there is one."""
+    """The Job of one try of `check` (evaluation or benchmark) for `workload`, compared with `stable` if there is one."""
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
     block = getattr(spec.checks, check)
     pod_labels = {LABEL_ROLE: ROLE_CHECK, LABEL_CHECK: check}
@@ -38,6 +45,7 @@ def check_job(
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 2,  # a check that is not wanted any more must not go on asking stable
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(check, config, image)],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
@@ -47,10 +55,15 @@ def check_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(owner, check_name(workload, check), **pod_labels),
+        "metadata": metadata(owner, check_name(workload, check, attempt), **pod_labels),
         "spec": {
-            "backoffLimit": RETRIES,
-            "activeDeadlineSeconds": int((RETRIES + 1) * (seconds(block.timeout) + 60)),
+            "backoffLimit": 0,
+            "podFailurePolicy": {
+                "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]
+            },
+            "activeDeadlineSeconds": math.ceil(block.deadline),
             "template": {"metadata": {"labels": labels(name, **pod_labels)}, "spec": pod},
         },
     }

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from luntra_operator.api.checks import MOST_RETRIES
 from luntra_operator.api.vocabulary import API_VERSION, KIND, LABEL_DEPLOYMENT, LABEL_WORKLOAD
 
 _ORDINAL = re.compile(r"-w([1-9][0-9]*)$")
@@ -13,9 +14,15 @@ def revision_name(name: str, revision: str) -> str:
     return f"{name}-{revision}"
 
 
-def check_name(workload: str, check: str) -> str:
-    """Name of a check's Job."""
-    return f"{workload}-{check}"
+def check_name(workload: str, check: str, attempt: int = 1) -> str:
+    """Name of the Job of one try of a check; the first has no number."""
+    return f"{workload}-{check}" if attempt == 1 else f"{workload}-{check}-{attempt}"
+
+
+def check_names(workload: str) -> dict[str, int]:
+    """Names that check Jobs of a workload can have, and which try each is."""
+    checks, attempts = ("evaluation", "benchmark"), range(1, MOST_RETRIES + 2)
+    return {check_name(workload, check, attempt): attempt for check in checks for attempt in attempts}
 
 
 def ordinal(workload: str) -> int:
