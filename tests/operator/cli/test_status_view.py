@@ -113,6 +113,42 @@ def test_each_verdict_has_its_mark(shifting: dict[str, Any], verdict: str, mark:
     assert f"{mark} benchmark  Because" in shown(shifting)
 
 
+REFUSED = {
+    "name": "benchmark",
+    "verdict": "Fail",
+    "reason": "P50AboveRatio",
+    "message": "p50 is 3.1 times stable's",
+    "attempt": 2,
+    "candidate": {"p50Ms": 12.61, "p99Ms": 30, "throughput": 49.97, "errorRate": 0.002},
+    "stable": {"p50Ms": 4.07},
+    "failedAttempts": [{"attempt": 1, "reason": "OOMKilled", "message": "exit code 137"}],
+    "log": ["stable, window 39: p50 4 ms", "candidate, window 40: p50 [12] ms"],
+}
+
+
+def test_a_failed_check_is_shown_with_figures_tries_and_the_end_of_its_log(shifting: dict[str, Any]) -> None:
+    shifting["status"]["checks"] = [REFUSED]
+    text = shown(shifting)
+    for piece in (
+        "✘ benchmark  P50AboveRatio  p50 is 3.1 times stable's",
+        "candidate  p50 12.6 ms   p99 30 ms   49.97 requests/s   0.20% errors",
+        "stable     p50 4.07 ms",
+        "try 1 could not be made: OOMKilled: exit code 137",
+        "│ candidate, window 40: p50 [12] ms",
+    ):
+        assert piece in text
+    shifting["status"]["checks"] = [REFUSED | {"verdict": "Pass", "message": "fine"}]
+    passed = shown(shifting)
+    assert "✔ benchmark  fine" in passed
+    assert "window 40" not in passed
+    assert "p50 12.6 ms" not in passed
+
+
+def test_a_running_check_says_which_try_it_is_and_what_is_in_its_way(shifting: dict[str, Any]) -> None:
+    shifting["status"]["checks"] = [{"name": "benchmark", "attempt": 2, "message": "0/3 nodes are available"}]
+    assert "… benchmark  running, try 2: 0/3 nodes are available" in shown(shifting)
+
+
 def test_at_most_ten_finished_rollouts_are_shown(shifting: dict[str, Any]) -> None:
     shifting["status"]["history"] = [{"version": f"h{n}", "outcome": "Promoted"} for n in range(12)]
     text = shown(shifting)

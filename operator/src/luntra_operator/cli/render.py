@@ -186,9 +186,38 @@ def _checks(checks: Sequence[Check]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for check in checks:
         mark, style = _VERDICTS.get(check.verdict, ("?", _BUSY))
-        told = check.message or ("running" if check.verdict is None else check.reason)
-        table.add_row(Text(f"{mark} {check.name}", style), Text(told))
+        table.add_row(Text(f"{mark} {check.name}", style), Group(*_check(check)))
     return table
+
+
+def _check(check: Check) -> Iterable[Text]:
+    """What a check says; more of one that did not pass: figures, tries, the end of its log."""
+    running = f"running, try {check.attempt}" if check.attempt > 1 else "running"
+    if check.verdict is None:
+        yield Text(f"{running}: {check.message}" if check.message else running)
+    elif check.verdict == "Pass" or not check.message:
+        yield Text(check.message or check.reason)
+    else:
+        yield Text.assemble((check.reason, "bold"), f"  {check.message}")
+    if check.verdict == "Pass":
+        return
+    for who, figures in check.figures:
+        told = "   ".join(_figure(name, value) for name, value in figures.items())
+        yield Text.assemble((f"{who:<11}", _ROLES[who]), told)
+    for number, reason, message in check.tries:
+        yield Text(f"try {number} could not be made: {reason}: {message}", _BUSY)
+    for line in check.log:
+        yield Text(f"│ {line}", _QUIET)
+
+
+def _figure(name: str, value: float) -> str:
+    words = {
+        "p50Ms": f"p50 {value:.3g} ms",
+        "p99Ms": f"p99 {value:.3g} ms",
+        "throughput": f"{value:.4g} requests/s",
+        "errorRate": f"{value:.2%} errors",
+    }
+    return words.get(name, f"{name} {value:.4g}")
 
 
 def _conditions(conditions: Sequence[Condition]) -> RenderableType:

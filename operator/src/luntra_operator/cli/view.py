@@ -53,12 +53,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of the candidate; `verdict` is None while it runs."""
+    """One check of the candidate; `verdict` is None while it runs.
+
+    `figures` are those of candidate and stable by name, `tries` (number, reason, message) of those that could not be made,
+    `log` its last lines.
+    """
 
     name: str
     verdict: str | None
     reason: str
     message: str
+    attempt: int
+    figures: tuple[tuple[str, dict[str, float]], ...]
+    tries: tuple[tuple[int, str, str], ...]
+    log: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,19 @@ def _step(step: Document | None, steps: list[Document], now: datetime) -> Step |
 
 
 def _check(check: Document) -> Check:
-    return Check(check.get("name") or "?", check.get("verdict"), check.get("reason") or "", check.get("message") or "")
+    return Check(
+        check.get("name") or "?",
+        check.get("verdict"),
+        check.get("reason") or "",
+        check.get("message") or "",
+        check.get("attempt") or 1,
+        tuple((who, figures) for who in ("candidate", "stable") if (figures := check.get(who))),
+        tuple(
+            (one.get("attempt") or 0, one.get("reason") or "", one.get("message") or "")
+            for one in check.get("failedAttempts") or []
+        ),
+        tuple(check.get("log") or ()),
+    )
 
 
 def _refused(status: Document) -> Refused | None:
