@@ -87,8 +87,8 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             "with a relative bound, requests must be at least 20",
         ),
         (
-            {"rollout": {"checks": {"benchmark": {"rate": 50, "minThroughput": 50.5}}}},
-            "minThroughput must be at most rate",
+            {"rollout": {"checks": {"benchmark": {"rate": 50, "minThroughput": 45.5}}}},
+            "minThroughput must be at most nine tenths of rate",
         ),
         (
             {"rollout": {"checks": {"benchmark": {"rate": 3, "maxP50Ratio": 1.3}}}},

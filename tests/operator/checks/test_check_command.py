@@ -148,9 +148,11 @@ def test_a_log_that_cannot_be_written_does_not_lose_the_verdict(tmp_path: Path) 
 
 @pytest.mark.parametrize("message", ["x" * 10_000, "ü" * 10_000, '"\\\n' * 5_000])
 def test_a_long_message_is_shortened_to_what_kubernetes_keeps(message: str) -> None:
-    text = document(Verdict("evaluation", "Fail", "RequestsFailed", message))
+    log = tuple(f"line {number} {message[:180]}" for number in range(20))
+    text = document(Verdict("evaluation", "Fail", "RequestsFailed", message, log=log))
     assert len(text.encode()) <= LARGEST
     read_back = json.loads(text)
+    assert read_back["log"][-1] == log[-1], "the last lines are kept"
     assert read_back["message"].endswith("…")
     assert len(read_back["message"]) > 500
     assert read_back["reason"] == "RequestsFailed"
@@ -161,6 +163,20 @@ def test_figures_that_are_not_finite_are_null() -> None:
     read_back = json.loads(document(verdict))
     assert read_back["candidate"] == {"p99Ms": None, "x": None}
     assert read_back["stable"] == {}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "final"),
+    [
+        ("Fail", "RequestsFailed", True),
+        ("Error", "DatasetDigestMismatch", True),
+        ("Error", "StableOverloaded", True),
+        ("Error", "DatasetUnreachable", False),
+        ("NoData", "StableUnavailable", False),
+    ],
+)
+def test_report_says_whether_another_try_is_worth_it(verdict: Any, reason: str, final: bool) -> None:
+    assert json.loads(document(Verdict("benchmark", verdict, reason, "")))["final"] is final
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("Pass", 0), ("Fail", 0), ("NoData", 1), ("Error", 1)])

@@ -221,9 +221,22 @@ async def test_an_identical_version_passes_beside_stable(serve: Serve) -> None:
 async def test_a_candidate_that_does_not_bear_the_rate_fails(serve: Serve) -> None:
     slow = serve()
     slow.delay = 0.1
-    verdict = await run(benchmark(slow, None, rate=60, concurrency=2))
+    verdict = await run(benchmark(slow, None, rate=60, requests=10, concurrency=1))
     assert outcome(verdict) == ("Fail", "RateNotBorne")
     assert "rate is 60/s; measured twice" in verdict.message
+
+
+async def test_measuring_again_leaves_stable_and_what_was_found_of_it_alone(serve: Serve) -> None:
+    """Breaks if a bound that is not about stable costs it more requests, or its pairs are judged twice."""
+    candidate, stable = serve(), serve()
+    candidate.delay = stable.delay = 0.02
+    verdict = await run(
+        benchmark(candidate, stable, rate=100, requests=20, concurrency=16, maxP50Ratio=3, maxP99="10ms")
+    )
+    assert outcome(verdict) == ("Fail", "P99AboveMaximum")
+    assert verdict.message.endswith("measured twice")
+    assert len(candidate.seen) == 20 + 2 * (20 * 2 + 20)
+    assert len(stable.seen) <= 20 + 20 * 2 + 20
 
 
 async def test_a_stable_version_that_does_not_bear_the_rate_is_an_error_and_is_left_alone(serve: Serve) -> None:

@@ -134,6 +134,22 @@ def test_a_slow_candidate_is_described_in_milliseconds_and_multiples() -> None:
     )
 
 
+@pytest.mark.parametrize(("above", "verdict"), [(11, "Pass"), (15, "Pass"), (16, "Fail"), (20, "Fail")])
+def test_only_what_is_surely_above_a_relative_bound_is_refused(above: int, verdict: str) -> None:
+    """Breaks if the median alone decides: noise would refuse every other copy of a version that is at the bound."""
+    slow, fast, stable = figures(p99=0.05), figures(p99=0.005), figures()
+    pairs = [(slow, stable)] * above + [(fast, stable)] * (20 - above)
+    judged = judge_benchmark(block(maxP99Ratio=2), slow, Comparison(stable, pairs))
+    assert judged.verdict == verdict
+
+
+def test_several_relative_bounds_share_the_risk() -> None:
+    slow, fast, stable = figures(p99=0.05), figures(p99=0.005), figures()
+    pairs = [(slow, stable)] * 16 + [(fast, stable)] * 4
+    check = block(maxP99Ratio=2, maxP50Ratio=2, minThroughputRatio=0.5)
+    assert judge_benchmark(check, slow, Comparison(stable, pairs)).verdict == "Pass"
+
+
 def test_a_failing_candidate_is_described_with_its_first_error() -> None:
     judged = judge_benchmark(BenchmarkCheck(), figures(error_rate=0.5, error="answered 500: boom"), None)
     assert judged.message == "50.00% of 500 requests failed, maxErrorRate is 0.00%: answered 500: boom"

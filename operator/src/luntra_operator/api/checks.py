@@ -177,8 +177,8 @@ class BenchmarkCheck(_Check):
             f"with a relative bound, requests must be at least {LEAST_COMPARED}: one for each window",
         ),
         (
-            "!has(self.rate) || !has(self.minThroughput) || self.minThroughput <= self.rate",
-            "minThroughput must be at most rate: no more requests than that are sent",
+            "!has(self.rate) || !has(self.minThroughput) || self.minThroughput <= self.rate * 0.9",
+            "minThroughput must be at most nine tenths of rate: no more requests than rate are sent",
         ),
         (
             "!has(self.rate) || double((has(self.requests) ? self.requests : 500) + 80) "
@@ -260,9 +260,10 @@ class BenchmarkCheck(_Check):
             return self
         if self.relative and self.requests < LEAST_COMPARED:
             raise ValueError(f"requests is {self.requests}: with a relative bound give at least {LEAST_COMPARED}")
-        if self.min_throughput is not None and self.min_throughput > self.rate:
+        if self.min_throughput is not None and self.min_throughput > self.rate * 0.9:
             raise ValueError(
-                f"minThroughput is {self.min_throughput:g} but rate is {self.rate:g}: no more requests are sent than that"
+                f"minThroughput is {self.min_throughput:g} but rate is {self.rate:g}: no more requests are sent than that, so "
+                "give at most nine tenths of it"
             )
         lasts = (self.requests + 80) * (2 if self.relative else 1) / self.rate
         if lasts >= seconds(self.timeout):

@@ -88,11 +88,8 @@ class Benchmark:
         self._rows: dict[str, Rows] = {}
         self._unmeasured: Unmeasured | None = None
         self._guard: Guard | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        self.tallies = {who: Tally() for who in self._connect}
         self._windows: dict[str, list[Benchmarked]] = {who: [] for who in self._connect}
+        self.tallies = {who: Tally() for who in self._connect}
 
     async def run(self, time_left: float) -> Verdict:
         """Measure and judge within `time_left` s.
@@ -108,13 +105,13 @@ class Benchmark:
                 await self._warm_up("candidate")
                 if "stable" in self._connect:
                     await self._meet_stable(time_left / 4)
-                await self._measure()
+                await self._measure(["candidate"] if self._guard is None else ["candidate", "stable"])
                 first = self._judge()
                 if first.reason not in _MAY_BE_NOISE:
                     return first
                 self._progress.note(f"measuring again: {first.message}")
-                self._begin()
-                await self._measure()
+                self.tallies["candidate"] = Tally()  # the pairs stay: to judge new ones would be a second chance to err
+                await self._measure(["candidate"])
         except ServerError as error:
             return Verdict("benchmark", "Fail", "RequestsFailed", f"candidate {error} ({self._progress.doing})")
         except TimeoutError:
@@ -130,17 +127,17 @@ class Benchmark:
     def _judge(self) -> Verdict:
         compared: Comparison | Unmeasured | None = self._unmeasured
         if compared is None and self._guard is not None:
+            # Of a second measurement there are windows of the candidate only.
             pairs = list(zip(self._windows["candidate"], self._windows["stable"], strict=False))
             compared = Comparison(self.tallies["stable"].figures(), pairs)
         return judge_benchmark(self._check, self.tallies["candidate"].figures(), compared)
 
-    async def _measure(self) -> None:
+    async def _measure(self, who: list[str]) -> None:
         rate, requests = self._check.rate, self._check.requests
         if rate is None:
             async with self._connect["candidate"]() as server:
                 await self._flood(server, requests)
             return
-        who = ["candidate"] if self._guard is None else ["candidate", "stable"]
         for number, (name, size) in enumerate(windows(requests, who, self._chance), 1):
             answered = len(self.tallies[name].latencies)
             self._progress.doing = f"{name}, window {number}, {answered} requests answered"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from luntra_operator.api.checks import BenchmarkCheck, EvaluationCheck
-from luntra_operator.api.status import CheckAttempt, CheckStatus
+from luntra_operator.api.status import CheckAttempt, CheckStatus, ModelDeploymentStatus
 from luntra_operator.api.vocabulary import Reason
 
 from .actions import Event
@@ -64,12 +64,12 @@ def check(turn: Turn) -> Decision:
 def _running(turn: Turn, entry: CheckStatus, block: EvaluationCheck | BenchmarkCheck) -> Decision:
     waited = turn.since(entry.attempt_started_at or entry.started_at)
     if waited < 0:
-        return _wait(turn, f"is tried again, {entry.attempt} of {block.retries + 1}", -waited)
+        return _wait(turn, entry, f"is tried again, {entry.attempt} of {block.retries + 1}", -waited)
     run = current_run(turn, entry)
     if run is None and entry.job is None:
         refused = refused_write(turn)
         if refused is None or waited < block.deadline:
-            return _wait(turn, "is about to start", 5).because(refused)
+            return _wait(turn, entry, "is about to start", 5).because(refused)
         run = CheckRun("Error", str(refused.reason), f"its Job could not be created: {refused.message}")
     elif run is None:
         run = CheckRun("Error", "JobDeleted", f"Job {entry.job} was deleted before it ended")
@@ -83,9 +83,8 @@ def _running(turn: Turn, entry: CheckStatus, block: EvaluationCheck | BenchmarkC
     return _finish(turn, entry, run) if final else _again(turn, entry, run, block.retries)
 
 
-def _wait(turn: Turn, text: str, wake: float) -> Decision:
-    running = next(entry.name for entry in turn.status.checks if entry.verdict is None)
-    waiting = Problem(Reason.PROGRESSING, f"{running} of {turn.candidate.version} {text}")
+def _wait(turn: Turn, entry: CheckStatus, text: str, wake: float) -> Decision:
+    waiting = Problem(Reason.PROGRESSING, f"{entry.name} of {turn.candidate.version} {text}")
     return Decision(turn.status, waiting=waiting, wake=wake)
 
 
@@ -93,7 +92,7 @@ def _under_way(turn: Turn, entry: CheckStatus, run: CheckRun, waited: float) -> 
     obstacle = run.message if run.message and waited >= NEWS else None
     if obstacle != entry.message:
         return Decision(_changed(turn, entry, message=obstacle))
-    return _wait(turn, f"has not started: {obstacle}" if obstacle else "is running", NEWS)
+    return _wait(turn, entry, f"has not started: {obstacle}" if obstacle else "is running", NEWS)
 
 
 def _again(turn: Turn, entry: CheckStatus, run: CheckRun, retries: int) -> Decision:
@@ -139,6 +138,6 @@ def _told(entry: CheckStatus, run: CheckRun) -> str:
     return f"{run.message}; its pod had not started: {obstacle}" if obstacle else run.message
 
 
-def _changed(turn: Turn, entry: CheckStatus, **changes: Any) -> Any:
+def _changed(turn: Turn, entry: CheckStatus, **changes: Any) -> ModelDeploymentStatus:
     changed = entry.model_copy(update=changes)
     return turn.update(checks=[changed if known.name == entry.name else known for known in turn.status.checks])
