@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from e2e.kind import cache, versions
+from e2e.kind import cache, istio, versions
 from e2e.kind.errors import HarnessError
 from e2e.kind.gobuild import GoProgram, compile_program, python_wheel
 from e2e.kind.progress import Progress
@@ -68,6 +68,7 @@ def _programs() -> dict[str, GoProgram]:
         ),
         GoProgram("coredns", coredns, versions.COREDNS, coredns),
         GoProgram("contour", contour, versions.CONTOUR, f"{contour}/cmd/contour"),
+        istio.PILOT,
         *(
             GoProgram(
                 name,

@@ -30,7 +30,7 @@ class GoProgram:
     """One program: `package` of `module` at `version`, compiled without cgo.
 
     With `wrapped` (all packages that are built from this module) it is built from a generated module instead of by
-    `go install package@version`.
+    `go install package@version`; only there can it have `requires`, later versions of what it depends on.
     """
 
     name: str
@@ -40,13 +40,13 @@ class GoProgram:
     tags: str = ""
     ldflags: str = "-s -w"
     wrapped: tuple[str, ...] = ()
+    requires: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
         """Content key: everything that decides what is compiled."""
-        return cache.content_key(
-            "go", versions.GO_MINIMUM, self.module, self.version, self.package, self.tags, self.ldflags
-        )
+        what = (self.module, self.version, self.package, self.tags, self.ldflags)
+        return cache.content_key("go", versions.GO_MINIMUM, *what, *(part for pair in self.requires for part in pair))
 
 
 def parse_go_version(text: str) -> tuple[int, int, int] | None:
@@ -129,7 +129,8 @@ def wrapper_module(program: GoProgram, own_go_mod: str) -> str:
     published = "v0" + program.version.removeprefix("v1")
     staged = re.findall(r"^\s*(?:replace\s+)?(\S+) => \./staging/", own_go_mod, re.MULTILINE)
     lines = ["module luntra.local/wrapper", "", f"go {versions.GO_MINIMUM}", ""]
-    lines += [f"require {program.module} {program.version}", ""]
+    lines += [f"require {name} {version}" for name, version in ((program.module, program.version), *program.requires)]
+    lines.append("")
     lines += [f"replace {name} => {name} {published}" for name in staged]
     lines += ["", *(f"tool {package}" for package in program.wrapped), ""]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from e2e.kind import (
     gateway,
     gobuild,
     images,
+    istio,
     node_image,
     preflight,
 )
@@ -84,8 +85,14 @@ def test_the_key_of_a_program_depends_on_how_it_is_compiled() -> None:
         gobuild.GoProgram("a", "m", "v2", "m/a"),
         gobuild.GoProgram("a", "m", "v1", "m/a", tags="x"),
         gobuild.GoProgram("a", "m", "v1", "m/a", ldflags="-s"),
+        gobuild.GoProgram("a", "m", "v1", "m/a", requires=(("n", "v1"),)),
     ]
-    assert len({program.key for program in (plain, *others)}) == 4
+    assert len({program.key for program in (plain, *others)}) == 5
+
+
+def test_a_wrapper_asks_for_later_versions_of_what_a_program_needs() -> None:
+    program = gobuild.GoProgram("a", "m", "v1", "m/a", wrapped=("m/a",), requires=(("n", "v2"),))
+    assert "require m v1\nrequire n v2\n" in gobuild.wrapper_module(program, "module m\n")
 
 
 def test_kubernetes_is_told_its_version() -> None:
@@ -143,6 +150,15 @@ def test_manifests_are_complete_and_their_node_ports_are_the_mapped_ones(built: 
         assert "@" not in text.replace("(a)", "")
         services = [d for d in yaml.safe_load_all(text) if d["kind"] == "Service"]
         assert port in [entry.get("nodePort") for service in services for entry in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_istios_manifest_is_complete_and_only_adds_to_its_own_namespace(built: bool) -> None:
+    documents = list(yaml.safe_load_all(istio.manifest(built)))
+    assert "@" not in istio.manifest(built).replace("@type", "")
+    assert {d["metadata"]["namespace"] for d in documents if "namespace" in d["metadata"]} == {istio.NAMESPACE}
+    names = {d["kind"]: d["metadata"]["name"] for d in documents}
+    assert f"{istio.NAMESPACE}/{names['Gateway']}" == istio.GATEWAY
 
 
 def test_kinds_configuration_of_containerd_is_adapted() -> None:
