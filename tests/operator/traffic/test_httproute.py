@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from luntra_operator.api.spec import GatewayTraffic
-from luntra_operator.traffic import gateway_api, httproute
+from luntra_operator.traffic import httproute
+from luntra_operator.traffic.owned import frame_hash
 
 Object = dict[str, Any]
 OURS = frozenset({"digits-w1", "digits-w2"})
@@ -76,7 +77,7 @@ def test_new_route_has_one_rule_with_weighted_backends_and_the_intent() -> None:
         {"group": "", "kind": "Service", "name": "digits-w2", "port": 8080, "weight": 10},
     ]
     annotations = body["metadata"]["annotations"]
-    assert annotations == {"luntra.io/intent": "2/abc/10", "luntra.io/frame": gateway_api.frame_hash(FRAME)}
+    assert annotations == {"luntra.io/intent": "2/abc/10", "luntra.io/frame": frame_hash(FRAME)}
 
 
 def test_route_without_hostnames_answers_for_all() -> None:
@@ -135,14 +136,14 @@ def test_backends_emptied_by_somebody_come_back() -> None:
     # In the rule that was there: a second one with the same matches would never get a request.
     assert len(after["spec"]["rules"]) == 1
     assert after["spec"]["rules"][0]["timeouts"] == {"request": "3s"}
-    assert gateway_api.read(after, OURS).weights == {"digits-w1": 100}
+    assert ROUTE.state(after, OURS).weights == {"digits-w1": 100}
 
 
 def test_missing_annotations_are_no_obstacle() -> None:
     body = route()
     del body["metadata"]["annotations"]
-    assert gateway_api.read(body, OURS).intent is None
-    assert gateway_api.read(patched(body, {"digits-w1": 100}), OURS).intent == "2/def/30"
+    assert ROUTE.state(body, OURS).intent is None
+    assert ROUTE.state(patched(body, {"digits-w1": 100}), OURS).intent == "2/def/30"
 
 
 def test_frame_is_written_when_the_spec_changes_it_and_only_then() -> None:
@@ -151,7 +152,7 @@ def test_frame_is_written_when_the_spec_changes_it_and_only_then() -> None:
     assert after["spec"]["hostnames"] == ["new.example"]
     assert after["spec"]["rules"][1]["matches"][0]["path"]["value"] == "/v2/models/prices"
     assert after["spec"]["rules"][0] == crowded()["spec"]["rules"][0]
-    assert after["metadata"]["annotations"]["luntra.io/frame"] == gateway_api.frame_hash(moved)
+    assert after["metadata"]["annotations"]["luntra.io/frame"] == frame_hash(moved)
     edited = crowded()
     edited["spec"]["hostnames"].append("mine.example")
     kept = patched(edited, {"digits-w1": 70, "digits-w2": 30})
@@ -168,16 +169,16 @@ def test_r18_new_frame_is_added_before_the_old_one_goes() -> None:
     assert both["spec"]["hostnames"] == ["new.example", "digits.example"]
     paths = [match["path"]["value"] for match in both["spec"]["rules"][1]["matches"]]
     assert paths == ["/v2/models/prices", "/v2/models/digits"]
-    state = gateway_api.read(both, OURS)
-    assert (state.frame, state.widened) == (gateway_api.frame_hash(moved), True)
+    state = ROUTE.state(both, OURS)
+    assert (state.frame, state.widened) == (frame_hash(moved), True)
     kept = patched(both, {"digits-w1": 0, "digits-w2": 100}, moved)
     assert kept["spec"]["hostnames"] == ["new.example", "digits.example"]
-    assert gateway_api.read(kept, OURS).widened
+    assert ROUTE.state(kept, OURS).widened
     alone = patched(kept, {"digits-w2": 100}, moved, change="Replace")
     assert [ref["name"] for ref in alone["spec"]["parentRefs"]] == ["new-gateway"]
     assert alone["spec"]["hostnames"] == ["new.example"]
-    state = gateway_api.read(alone, OURS)
-    assert (state.frame, state.widened) == (gateway_api.frame_hash(moved), False)
+    state = ROUTE.state(alone, OURS)
+    assert (state.frame, state.widened) == (frame_hash(moved), False)
     assert alone["spec"]["rules"][0] == before["spec"]["rules"][0]
 
 
@@ -197,21 +198,21 @@ def test_frames_that_do_not_fit_into_one_route_are_exchanged() -> None:
     many = httproute.frame(GATEWAY.model_copy(update={"hostnames": [f"h{i}.example" for i in range(16)]}), "digits")
     after = patched(route(), {"digits-w1": 100}, many, change="Widen")
     assert after["spec"]["hostnames"] == many["hostnames"]
-    assert gateway_api.read(after, OURS).widened is False
+    assert ROUTE.state(after, OURS).widened is False
 
 
 def test_hash_of_a_frame_changes_with_each_part_of_it() -> None:
-    hashes = {gateway_api.frame_hash({**FRAME, key: ["other"]}) for key in ("parentRefs", "hostnames", "matches")}
-    assert len(hashes | {gateway_api.frame_hash(FRAME)}) == 4
+    hashes = {frame_hash({**FRAME, key: ["other"]}) for key in ("parentRefs", "hostnames", "matches")}
+    assert len(hashes | {frame_hash(FRAME)}) == 4
 
 
 def test_read_tells_our_weights_and_ignores_foreign_backends() -> None:
-    state = gateway_api.read(crowded(), OURS)
+    state = ROUTE.state(crowded(), OURS)
     assert state.weights == {"digits-w1": 70, "digits-w2": 30}
-    assert (state.intent, state.frame) == ("1/abc/100", gateway_api.frame_hash(FRAME))
+    assert (state.intent, state.frame) == ("1/abc/100", frame_hash(FRAME))
     unweighted = route()
     del unweighted["spec"]["rules"][0]["backendRefs"][0]["weight"]
-    assert gateway_api.read(unweighted, OURS).weights == {"digits-w1": 1}  # the Gateway API's default
+    assert ROUTE.state(unweighted, OURS).weights == {"digits-w1": 1}  # the Gateway API's default
 
 
 def answered(generation: int = 3, **status: str) -> Object:
@@ -247,7 +248,7 @@ def test_route_is_in_force_when_every_parent_has_accepted_this_generation(
     body = route()
     if parents:
         body["status"] = {"parents": parents}
-    state = gateway_api.read(body, OURS)
+    state = ROUTE.state(body, OURS)
     assert state.current is current
     assert told in state.message
 
@@ -256,4 +257,4 @@ def test_second_parent_that_has_not_answered_keeps_the_route_from_being_in_force
     body = route()
     body["spec"]["parentRefs"].append({"name": "other"})
     body["status"] = {"parents": [answered()]}
-    assert not gateway_api.read(body, OURS).current
+    assert not ROUTE.state(body, OURS).current

@@ -1,0 +1,186 @@
+"""One object of ours that carries the weights: it has the ModelDeployment's name, is created whole and then patched.
+
+After its creation only our backends' weights, our annotations and, when `spec.traffic` changes, its frame are written, each with
+a `test` of the resourceVersion: lists in such objects are atomic, and what others added must survive. Subclasses know the form of
+their kind; the annotations, ownership and what the engine is told are the same for all.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from luntra_operator.api.kinds import Kind
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT
+
+from .provider import (
+    Create,
+    Delete,
+    Endpoint,
+    Found,
+    FrameChange,
+    Object,
+    Obstacle,
+    Patch,
+    Question,
+    Ref,
+    RouteState,
+    Write,
+)
+
+_WIDENED = "~"
+
+
+class OwnedObject(ABC):
+    """A provider whose one object is ours."""
+
+    kind: ClassVar[Kind]
+    absence: ClassVar[Obstacle]
+    keeps_sessions = False
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The one kind."""
+        return (self.kind,)
+
+    @abstractmethod
+    def wanted(self, endpoint: Endpoint) -> bool:
+        """Whether the object is to be there."""
+
+    def postponed(self, endpoint: Endpoint) -> Obstacle | None:  # noqa: ARG002 - nothing holds it up
+        """Never."""
+        return None
+
+    @abstractmethod
+    def question(self, spec: ModelDeploymentSpec) -> Question | None:
+        """How to ask what answers behind it."""
+
+    @abstractmethod
+    def content(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Today's frame of a wanted object."""
+
+    @abstractmethod
+    def spec(self, content: dict[str, Any], weights: Mapping[str, int]) -> Object:
+        """The spec of a new object."""
+
+    @abstractmethod
+    def changes(
+        self,
+        body: Object,
+        ours: frozenset[str],
+        content: dict[str, Any],
+        weights: Mapping[str, int],
+        change: FrameChange,
+    ) -> tuple[list[Object], bool]:
+        """JSON Patch operations on the spec, and whether what was there before stays beside `content`.
+
+        `ours` are the workloads whose backends we may remove; other backends stay where they are. `change` says what becomes of the
+        frame: it stays, gets `content` beside what is there, or becomes `content`.
+        """
+
+    @abstractmethod
+    def named(self, body: Object) -> Iterable[str]:
+        """Names of all backends, ours or not."""
+
+    @abstractmethod
+    def weights(self, body: Object, ours: frozenset[str]) -> dict[str, int]:
+        """Percent by workload of those backends that are `ours`."""
+
+    def in_force(self, body: Object) -> tuple[bool, str]:  # noqa: ARG002 - for kinds that nobody reports on
+        """Whether the control plane has accepted the last write; if not, why."""
+        return True, ""
+
+    def objects(self, name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:  # noqa: ARG002 - others need the spec
+        """The object."""
+        return (Ref(self.kind, name),)
+
+    def frame(self, endpoint: Endpoint) -> str:
+        """The hash of today's frame."""
+        return frame_hash(self.content(endpoint))
+
+    def conflict(self, endpoint: Endpoint, found: Found) -> str | None:
+        """An object of the name that belongs to somebody else."""
+        body = found.get(Ref(self.kind, endpoint.name))
+        if body is None or endpoint.owns(body):
+            return None
+        return f"the {self.kind.kind} {endpoint.name} is not owned by this object; delete or rename it"
+
+    def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
+        """What our object says."""
+        body = self._ours(endpoint, found)
+        return self.state(body, endpoint.workloads(self.named(body))) if body else None
+
+    def write(
+        self, endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
+    ) -> tuple[Write, ...]:
+        """Create the object, or patch it."""
+        body, wanted = self._ours(endpoint, found), self.wanted(endpoint)
+        if body is None:
+            return (Create(self.kind, self.build(dict(endpoint.metadata), self.content(endpoint), weights, intent)),)
+        ours = endpoint.workloads(self.named(body))
+        if not wanted and not self.weights(body, ours):
+            return ()  # somebody has emptied what is about to go anyway
+        content = self.content(endpoint) if wanted else {}
+        operations = self.patch(body, ours, content, weights, intent, change)
+        return (Patch(Ref(self.kind, endpoint.name), operations),)
+
+    def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
+        """Delete our object."""
+        return (Delete(Ref(self.kind, endpoint.name)),) if self._ours(endpoint, found) else ()
+
+    def _ours(self, endpoint: Endpoint, found: Found) -> Object | None:
+        body = found.get(Ref(self.kind, endpoint.name))
+        return body if body is not None and endpoint.owns(body) else None
+
+    def build(self, metadata: Object, content: dict[str, Any], weights: Mapping[str, int], intent: str) -> Object:
+        """A new object."""
+        marks = {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: frame_hash(content)}
+        return {
+            "apiVersion": self.kind.api_version,
+            "kind": self.kind.kind,
+            "metadata": {**metadata, "annotations": marks},
+            "spec": self.spec(content, weights),
+        }
+
+    def patch(
+        self,
+        body: Object,
+        ours: frozenset[str],
+        content: dict[str, Any],
+        weights: Mapping[str, int],
+        intent: str,
+        change: FrameChange = "Keep",
+    ) -> list[Object]:
+        """JSON Patch (RFC 6902) that gives the object these weights and this intent, and leaves all else alone."""
+        operations, widened = self.changes(body, ours, content, weights, change)
+        annotations = dict(body["metadata"].get("annotations") or {})
+        mark = frame_hash(content) + (_WIDENED if widened else "")
+        if change == "Keep":
+            mark = annotations.get(ANNOTATION_FRAME, mark)
+        annotations |= {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: mark}
+        return [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
+            *operations,
+            {"op": "add", "path": "/metadata/annotations", "value": annotations},
+        ]
+
+    def state(self, body: Object, ours: frozenset[str]) -> RouteState:
+        """What a live object says of our workloads."""
+        annotations = body["metadata"].get("annotations") or {}
+        frame = annotations.get(ANNOTATION_FRAME, "")
+        current, message = self.in_force(body)
+        return RouteState(
+            weights=self.weights(body, ours),
+            intent=annotations.get(ANNOTATION_INTENT),
+            frame=frame.removesuffix(_WIDENED) or None,
+            widened=frame.endswith(_WIDENED),
+            current=current,
+            message=message,
+        )
+
+
+def frame_hash(content: dict[str, Any]) -> str:
+    """A short hash of a frame, to see whether the spec has changed since it was written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
