@@ -50,7 +50,7 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             {"traffic": GATEWAY, "rollout": {"steps": [{"weight": 50}, {"weight": 50}]}},
             "weights must increase from step to step",
         ),
-        ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway"),
+        ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway or traffic.istio"),
         (
             {
                 "traffic": {
@@ -59,6 +59,15 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             },
             "give gRPC a host of its own",
         ),
+        (
+            {"traffic": {**GATEWAY, "istio": {"gateways": ["infra/public"], "hosts": ["digits.example"]}}},
+            "gateway and istio exclude each other: one of them divides the traffic; remove the other",
+        ),
+        (
+            {"traffic": {"istio": {"gateways": ["mesh"], "hosts": ["digits.example"]}}},
+            "gateways: 'mesh' means the sidecars of all clients, which is not supported; name a Gateway",
+        ),
+        ({"traffic": {"istio": {"gateways": ["a/b"], "hosts": ["digits"]}}}, "spec.traffic.istio.hosts[0]"),
         ({"model": {"version": "v1", "uri": "https://models.example/digits"}}, "spec.model.digest: Required value"),
         ({"model": {"version": "v1", "uri": "https://x.example/y", "digest": "sha256:abc"}}, "spec.model.digest"),
         (

@@ -71,6 +71,8 @@ def test_cel_rules_of_every_type_are_in_the_schema() -> None:
     for word in (
         "weights must increase",
         "rollout.steps needs",
+        "exclude each other",
+        "'mesh' means the sidecars",
         "cannot be changed",
         "uri must start",
         "needs a bound",

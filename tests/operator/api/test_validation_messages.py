@@ -9,6 +9,7 @@ from luntra_operator.api.validation import InvalidSpecError, parse_spec
 DIGEST = "sha256:" + "a" * 64
 MODEL = {"version": "v1", "uri": "https://models.example/v1", "digest": DIGEST}
 GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
+ISTIO = {"gateways": ["infra/public"], "hosts": ["digits.example"]}
 
 
 def refusal(spec: dict[str, Any]) -> str:
@@ -37,8 +38,17 @@ def refusal(spec: dict[str, Any]) -> str:
             {"traffic": GATEWAY, "rollout": {"steps": [{"weight": 50}, {"weight": 25}]}},
             "spec.rollout: steps[1].weight: 25 does not exceed the step before (50); let weights increase",
         ),
-        ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway"),
+        ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway or traffic.istio"),
         ({"traffic": {"gateway": {"parentRefs": []}}}, "spec.traffic.gateway.parentRefs: "),
+        (
+            {"traffic": {**GATEWAY, "istio": ISTIO}},
+            "spec.traffic: gateway and istio exclude each other: one of them divides the traffic; remove the other",
+        ),
+        (
+            {"traffic": {"istio": {**ISTIO, "gateways": ["infra/public", "mesh"]}}},
+            "spec.traffic.istio.gateways: 'mesh' means the sidecars of all clients",
+        ),
+        ({"traffic": {"istio": {**ISTIO, "hosts": ["digits"]}}}, "spec.traffic.istio.hosts[0]: 'digits' is refused"),
         (
             {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["Not A Host"]}}},
             "spec.traffic.gateway.hostnames[0]: 'Not A Host' is refused",

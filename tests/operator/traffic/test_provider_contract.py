@@ -12,6 +12,7 @@ from luntra_operator.traffic import routes
 from luntra_operator.traffic.grpcroute import OwnedGrpcRoute
 from luntra_operator.traffic.httproute import OwnedHttpRoute
 from luntra_operator.traffic.provider import Create, Delete, Found, FrameChange, Patch, Provider, Write
+from luntra_operator.traffic.virtualservice import OwnedVirtualService
 from tests.operator.controller.fake_kube import FakeKube
 from tests.operator.traffic.endpoints import endpoint
 
@@ -26,6 +27,13 @@ def _crowd_route(route: Object) -> None:
     route["spec"]["rules"].insert(0, {"backendRefs": [{"name": "docs", "port": 80}]})
 
 
+def _crowd_virtual_service(service: Object) -> None:
+    ours = service["spec"]["http"][0]
+    ours |= {"timeout": "3s", "retries": {"attempts": 1}, "headers": {"request": {"set": {"x": "y"}}}}
+    ours["route"].insert(0, {"destination": {"host": "shadow"}, "weight": 0})
+    service["spec"]["http"].insert(0, {"route": [{"destination": {"host": "docs"}}]})
+
+
 @dataclass(frozen=True)
 class Sample:
     """How `spec.traffic` names a provider, how it says it otherwise, and what others may add to its objects."""
@@ -33,6 +41,10 @@ class Sample:
     traffic: Object
     otherwise: Object
     crowd: Callable[[Object], None]
+
+
+def _istio(name: str) -> Object:
+    return {"istio": {"gateways": [f"infra/{name}"], "hosts": [f"{name}.example"]}}
 
 
 def _gateway(name: str) -> Object:
@@ -46,6 +58,7 @@ def _grpc(name: str) -> Object:
 SAMPLES: dict[type, Sample] = {
     OwnedGrpcRoute: Sample(_grpc("one"), _grpc("two"), _crowd_route),
     OwnedHttpRoute: Sample(_gateway("one"), _gateway("two"), _crowd_route),
+    OwnedVirtualService: Sample(_istio("one"), _istio("two"), _crowd_virtual_service),
 }
 
 

@@ -26,6 +26,20 @@ Hostname = Annotated[
     ),
 ]
 
+FullHostname = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=253
+    ),
+]
+IstioGateway = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        max_length=317,
+    ),
+]
+
 
 class ConfigMapKey(ApiModel):
     """One key of a ConfigMap in the object's namespace."""
@@ -189,6 +203,41 @@ class GatewayTraffic(ApiModel):
         return self
 
 
+class IstioTraffic(ApiModel):
+    """Traffic through a VirtualService of Istio that Luntra creates and owns."""
+
+    cel_rules: ClassVar = (
+        (
+            "!self.gateways.exists(g, g == 'mesh')",
+            "gateways: 'mesh' means the sidecars of all clients, which is not supported; name a Gateway, e.g. istio-ingress/public",
+        ),
+    )
+
+    gateways: list[IstioGateway] = Field(
+        min_length=1,
+        max_length=8,
+        description="Istio's Gateways, namespace/name, that the VirtualService attaches to. Default namespace: the object's.",
+    )
+    hosts: list[FullHostname] = Field(
+        min_length=1, max_length=16, description="Hosts that it answers for, with at least one dot."
+    )
+    matches: list[dict[str, Any]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="HTTPMatchRequest list, as in Istio. Default: the path /v2/models/<name> and all below it.",
+    )
+
+    @field_validator("gateways")
+    @classmethod
+    def _no_sidecars(cls, gateways: list[str]) -> list[str]:
+        if "mesh" in gateways:
+            raise ValueError(
+                "'mesh' means the sidecars of all clients, which is not supported; name a Gateway, e.g. istio-ingress/public"
+            )
+        return gateways
+
+
 class Probe(ApiModel):
     """How the operator reaches the data plane when the Gateway's status does not tell."""
 
@@ -202,8 +251,22 @@ class Probe(ApiModel):
 class Traffic(ApiModel):
     """What splits the users' traffic; without it only the Service <name> exists."""
 
+    cel_rules: ClassVar = (
+        (
+            "!has(self.gateway) || !has(self.istio)",
+            "gateway and istio exclude each other: one of them divides the traffic; remove the other",
+        ),
+    )
+
     gateway: GatewayTraffic | None = Field(default=None, description="Gateway API.")
+    istio: IstioTraffic | None = Field(default=None, description="Istio.")
     probe: Probe | None = Field(default=None, description="Where the operator can ask the data plane.")
+
+    @model_validator(mode="after")
+    def _one_provider(self) -> Self:
+        if self.gateway and self.istio:
+            raise ValueError("gateway and istio exclude each other: one of them divides the traffic; remove the other")
+        return self
 
 
 class Step(ApiModel):
@@ -281,8 +344,8 @@ class ModelDeploymentSpec(ApiModel):
         ),
         (
             "!has(self.rollout) || !has(self.rollout.steps) || size(self.rollout.steps) == 0"
-            " || (has(self.traffic) && has(self.traffic.gateway))",
-            "rollout.steps needs traffic.gateway: without a gateway nothing can split the traffic; remove steps or add traffic.gateway",
+            " || (has(self.traffic) && (has(self.traffic.gateway) || has(self.traffic.istio)))",
+            "rollout.steps needs traffic.gateway or traffic.istio: nothing else can split the traffic; remove steps or add one of them",
         ),
     )
 
@@ -296,9 +359,9 @@ class ModelDeploymentSpec(ApiModel):
 
     @model_validator(mode="after")
     def _steps_need_a_gateway(self) -> Self:
-        if self.steps and self.gateway is None:
+        if self.steps and not self.divides:
             raise ValueError(
-                "rollout.steps needs traffic.gateway: without a gateway nothing can split the traffic; remove steps or add traffic.gateway"
+                "rollout.steps needs traffic.gateway or traffic.istio: nothing else can split the traffic; remove steps or add one of them"
             )
         return self
 
@@ -308,9 +371,14 @@ class ModelDeploymentSpec(ApiModel):
         return self.traffic.gateway if self.traffic else None
 
     @property
+    def istio(self) -> IstioTraffic | None:
+        """The Istio provider, if the traffic goes through one."""
+        return self.traffic.istio if self.traffic else None
+
+    @property
     def divides(self) -> bool:
         """Whether something can split the traffic; without it all of it moves at once."""
-        return self.gateway is not None
+        return self.gateway is not None or self.istio is not None
 
     @property
     def steps(self) -> list[Step]:

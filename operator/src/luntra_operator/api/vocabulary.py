@@ -113,6 +113,7 @@ class Reason(StrEnum):
     CRASH_LOOP = "CrashLoop"
     GATEWAY_API_MISSING = "GatewayAPIMissing"
     GRPC_NOT_SERVED = "GRPCNotServed"
+    ISTIO_MISSING = "IstioMissing"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     ROUTE_CONFLICT = "RouteConflict"
     ROUTE_REPAIRED = "RouteRepaired"

@@ -3,6 +3,7 @@
 from luntra_operator.api import vocabulary
 from luntra_operator.api.kinds import GRPC_ROUTE as GRPC_ROUTE
 from luntra_operator.api.kinds import HTTP_ROUTE as HTTP_ROUTE
+from luntra_operator.api.kinds import VIRTUAL_SERVICE as VIRTUAL_SERVICE
 from luntra_operator.api.kinds import Kind as Kind
 
 MODEL_DEPLOYMENT = Kind(vocabulary.GROUP, vocabulary.VERSION, vocabulary.PLURAL, vocabulary.KIND)

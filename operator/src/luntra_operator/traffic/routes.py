@@ -15,8 +15,9 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from .grpcroute import OwnedGrpcRoute
 from .httproute import OwnedHttpRoute
 from .provider import Endpoint, Found, FrameChange, Obstacle, Provider, Question, Ref, RouteState, Write
+from .virtualservice import OwnedVirtualService
 
-PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(), OwnedGrpcRoute())
+PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(), OwnedGrpcRoute(), OwnedVirtualService())
 """All there are. Where several are wanted they are written in this order, and the first that can be asked is probed."""
 
 KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(kind for provider in PROVIDERS for kind in provider.kinds))
