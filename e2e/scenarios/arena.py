@@ -58,6 +58,10 @@ class Arena:
         self.kube, self.namespace = kube, namespace
         self._installation, self._models, self._scratch = installation, models, scratch
         self.host = f"{namespace}.example.com"
+        self.traffic: Object = {
+            "gateway": {"parentRefs": [{"name": "luntra", "namespace": "luntra-gateway"}], "hostnames": [self.host]},
+            "probe": {"url": PROBE_URL},
+        }
 
     def body(self, version: str, *, bundle: str | None = None, **rollout: Any) -> Object:
         """A ModelDeployment that serves a digits bundle (default: the one called `version`) under a version's name."""
@@ -74,13 +78,7 @@ class Arena:
                     "resources": {"limits": {"memory": "512Mi"}},
                 },
                 "replicas": 2,
-                "traffic": {
-                    "gateway": {
-                        "parentRefs": [{"name": "luntra", "namespace": "luntra-gateway"}],
-                        "hostnames": [self.host],
-                    },
-                    "probe": {"url": PROBE_URL},
-                },
+                "traffic": self.traffic,
                 "rollout": {
                     "steps": [{"weight": 10, "hold": "3s"}, {"weight": 50, "hold": "3s"}],
                     "soak": "2s",
@@ -190,22 +188,25 @@ async def _begun(load: Load) -> bool:
     return bool(load.so_far())
 
 
+def _of_http_route(route: Object) -> dict[str, int]:
+    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0].get("backendRefs", [])}
+
+
 class Weights:
     """Follows the route and keeps every distinct set of weights, by workload."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, kind: kinds.Kind, read: Callable[[Object], dict[str, int]]) -> None:
         """Nothing is seen before `run`."""
-        self._arena = arena
+        self._arena, self._kind, self._read = arena, kind, read
         self.seen: list[dict[str, int]] = []
         self.at: list[float] = []
 
     async def run(self) -> None:
         """Look ten times a second until cancelled."""
         while True:
-            route = await self._arena.kube.get(kinds.HTTP_ROUTE, self._arena.namespace, NAME)
+            route = await self._arena.kube.get(self._kind, self._arena.namespace, NAME)
             if route is not None:
-                refs = route["spec"]["rules"][0].get("backendRefs", [])
-                weights = {ref["name"]: ref["weight"] for ref in refs}
+                weights = self._read(route)
                 if not self.seen or self.seen[-1] != weights:
                     self.seen.append(weights)
                     self.at.append(time.time())
@@ -218,9 +219,11 @@ class Weights:
 
 
 @asynccontextmanager
-async def followed(arena: Arena) -> AsyncIterator[Weights]:
-    """Follow the route's weights for as long as the context lasts."""
-    weights = Weights(arena)
+async def followed(
+    arena: Arena, kind: kinds.Kind = kinds.HTTP_ROUTE, read: Callable[[Object], dict[str, int]] = _of_http_route
+) -> AsyncIterator[Weights]:
+    """Follow the weights of the route, an object of this kind, for as long as the context lasts."""
+    weights = Weights(arena, kind, read)
     task = asyncio.create_task(weights.run())
     try:
         yield weights

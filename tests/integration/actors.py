@@ -190,9 +190,40 @@ class Gateway:
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What a look through this gateway shows, by revision."""
-        found: Counter[str] = Counter()
-        for deployment in await self._kube.list(kinds.DEPLOYMENT, namespace):
-            weight = self.weights[-1].get(deployment["metadata"]["name"], 0) if self.weights else 0
-            if weight:
-                found[deployment["metadata"]["labels"][LABEL_REVISION]] += weight
-        return found or None
+        return await answers(self._kube, namespace, self.weights)
+
+
+class Mesh:
+    """Istio's gateway: reports nothing, and answers probes by the weights of the VirtualService."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._namespace = kube, namespace
+        self.weights: list[dict[str, int]] = []
+
+    async def run(self) -> None:
+        while True:
+            with suppress(KindMissingError):
+                for service in await self._kube.list(kinds.VIRTUAL_SERVICE, self._namespace):
+                    weights = {
+                        one["destination"]["host"]: one["weight"]
+                        for route in service["spec"]["http"]
+                        for one in route.get("route", [])
+                        if one["destination"]["host"].startswith("digits-w")
+                    }
+                    if not self.weights or self.weights[-1] != weights:
+                        self.weights.append(weights)
+            await asyncio.sleep(PERIOD)
+
+    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
+        """What a look through this gateway shows, by revision."""
+        return await answers(self._kube, namespace, self.weights)
+
+
+async def answers(kube: Kube, namespace: str, history: list[dict[str, int]]) -> Counter[str] | None:
+    """Answers by revision of a gateway that follows the last of these weights."""
+    found: Counter[str] = Counter()
+    for deployment in await kube.list(kinds.DEPLOYMENT, namespace):
+        weight = history[-1].get(deployment["metadata"]["name"], 0) if history else 0
+        if weight:
+            found[deployment["metadata"]["labels"][LABEL_REVISION]] += weight
+    return found or None

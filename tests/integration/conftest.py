@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.kind import binaries, control_plane, gobuild, versions
+from e2e.kind import binaries, control_plane, gobuild, istio, versions
 from e2e.kind.progress import Progress
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def model_deployment_crd(api_server: control_plane.ApiServer, kubectl: Path) -> 
     install(api_server, kubectl, Path("crds"))
 
 
-def install(api_server: control_plane.ApiServer, kubectl: Path, folder: Path) -> None:
-    """Apply the CRDs of a folder and wait until they are served."""
-    for words in (["apply", "--server-side", "-f", folder], ["wait", "crd", "--all", "--for=condition=Established"]):
+def install(api_server: control_plane.ApiServer, kubectl: Path, crds: Path) -> None:
+    """Apply the CRDs of a file or folder and wait until they are served."""
+    for words in (["apply", "--server-side", "-f", crds], ["wait", "crd", "--all", "--for=condition=Established"]):
         command = [kubectl, "--kubeconfig", api_server.kubeconfig, *words]
         subprocess.run(command, check=True, capture_output=True)
 
@@ -103,3 +103,10 @@ def custom_resources(api_server: control_plane.ApiServer, kubectl: Path, model_d
     """The CRDs of Luntra and of the Gateway API."""
     folder = gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, Progress())
     install(api_server, kubectl, folder / "config/crd/standard")
+
+
+def install_istio(api_server: control_plane.ApiServer, kubectl: Path, scratch: Path) -> None:
+    """Apply Istio's CRDs, by a file in the folder `scratch`."""
+    file = scratch / "istio.yaml"
+    file.write_text(istio.crds(Progress()))
+    install(api_server, kubectl, file)
