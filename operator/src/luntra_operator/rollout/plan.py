@@ -12,7 +12,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus, VersionStatus
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Phase, Reason
 
-from .actions import Event, Plan, WriteRoute
+from .actions import Action, Event, Plan, WriteRoute
 from .analysis import recorded
 from .checking import check
 from .conditions import conditions
@@ -53,7 +53,7 @@ def plan(turn: Turn) -> Plan:
         status=_reported(decided, decision.waiting),
         actions=actions,
         events=(*_repair(turn, actions), *decision.events),
-        requeue_after=0 if moved else _wake(decided, decision, limits),
+        requeue_after=0 if moved else _wake(decided, decision, limits, actions),
         urgent=decision.urgent,
     )
 
@@ -92,10 +92,14 @@ def _roll_out(turn: Turn) -> Decision:
     return await_ready(turn)
 
 
-def _wake(turn: Turn, decision: Decision, limits: Timers) -> float | None:
-    """When to look again; at rest too while the data plane is not seen to follow, ever more seldom."""
+def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action, ...]) -> float | None:
+    """When to look again; at rest too while the data plane is not seen to follow, ever more seldom.
+
+    After a write too: the kind may be watched only later, where it has just been installed.
+    """
     traffic, route = turn.status.traffic, turn.seen.route
     told = route is not None and route.current if turn.spec.divides else turn.seen.service is not None
+    told |= any(isinstance(action, WriteRoute) for action in actions)
     if traffic is None or traffic.observed == traffic.desired or not told:
         return decision.wake
     waited = turn.since(traffic.accepted_at)
