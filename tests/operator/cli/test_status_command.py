@@ -14,7 +14,7 @@ from luntra_operator.cli.kubeconfig import namespace_of
 from luntra_operator.cli.main import main
 from luntra_operator.cli.objects import AccessError, ClusterObjects
 from luntra_operator.cli.status import MissingError, Query, watch
-from luntra_operator.kube.errors import KindMissingError, KubeError, RefusedError, UnavailableError
+from luntra_operator.kube.errors import KindMissingError, KubeError, NotPermittedError, UnavailableError
 from tests.operator.cli.in_memory import InMemory
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_an_unreachable_cluster_is_an_error_that_says_what_to_try(
     [
         (KindMissingError("404"), "install Luntra first"),
         (UnavailableError("no answer"), "Is the cluster up"),
-        (RefusedError("forbidden"), "ask for get, list and update"),
+        (NotPermittedError("forbidden"), "Ask for the rights to get, list and update"),
         (KubeError("something else"), "something else"),
     ],
 )

@@ -169,6 +169,39 @@ async def test_refused_connection_is_unavailable() -> None:
             await Kube(api).list(kinds.POD, None)
 
 
+async def test_witness_hears_of_every_request_and_how_it_ended(server: Server, kube: Kube) -> None:
+    heard: list[tuple[str, str, str]] = []
+    watched = Kube(kube._client, witness=lambda verb, kind, code, _: heard.append((verb, kind, code)))
+    await watched.get(kinds.CONFIG_MAP, "team-a", "digits")
+    await watched.apply(kinds.CONFIG_MAP, CONFIG_MAP)
+    server.answer = server.reply(200, {"items": []})
+    await watched.list(kinds.POD, None)
+    server.refuse(404, "NotFound")
+    await watched.delete(kinds.CONFIG_MAP, "team-a", "digits")
+    server.refuse(422, "Invalid")
+    with pytest.raises(ConflictError):
+        await watched.replace_status(kinds.MODEL_DEPLOYMENT, CONFIG_MAP)
+    server.answer = server.reply(200, "no JSON")
+    with pytest.raises(UnavailableError):
+        await watched.create(kinds.EVENT, CONFIG_MAP)
+    assert heard == [
+        ("get", "configmaps", "200"),
+        ("patch", "configmaps", "200"),
+        ("list", "pods", "200"),
+        ("delete", "configmaps", "404"),
+        ("update", "modeldeployments", "conflict"),
+        ("create", "events", "200"),
+    ]
+
+
+async def test_witness_hears_of_a_request_without_an_answer() -> None:
+    heard: list[str] = []
+    async with ApiClient(configuration=Configuration(host="http://127.0.0.1:1")) as api:
+        with pytest.raises(UnavailableError):
+            await Kube(api, witness=lambda *told: heard.append(told[2])).list(kinds.POD, None)
+    assert heard == ["none"]
+
+
 async def test_missing_kubeconfig_is_told_with_the_fix(tmp_path: Any) -> None:
     with pytest.raises(KubeError, match=r"no usable kubeconfig.*pass --kubeconfig and --context"):
         async with Kube.connect(kubeconfig=str(tmp_path / "missing")):

@@ -10,10 +10,14 @@ from luntra_operator.kube.errors import (
     KindMissingError,
     KubeError,
     NotFoundError,
+    NotPermittedError,
     RefusedError,
     UnavailableError,
     from_response,
 )
+
+# As kube-apiserver 1.36 says it.
+RBAC = 'pods is forbidden: User "system:serviceaccount:a:luntra" cannot list resource "pods" in API group "" in the namespace "a"'
 
 
 def answer(reason: str = "", message: str = "words", causes: list[object] | None = None) -> str:
@@ -33,7 +37,8 @@ def answer(reason: str = "", message: str = "words", causes: list[object] | None
         (422, answer("Invalid", "the server rejected our request due to an error in our request"), ConflictError),
         (422, answer("Invalid", causes=[{"reason": "FieldValueInvalid", "field": "spec.x"}]), RefusedError),
         (400, answer("BadRequest"), RefusedError),
-        (401, answer("Unauthorized"), RefusedError),
+        (401, answer("Unauthorized"), NotPermittedError),
+        (403, answer("Forbidden", RBAC), NotPermittedError),
         (403, answer("Forbidden", "exceeded quota: small"), RefusedError),
         (405, answer(), RefusedError),
         (413, answer(), RefusedError),
@@ -64,3 +69,20 @@ def test_paths_of_core_and_grouped_kinds() -> None:
         == "/apis/luntra.io/v1alpha1/namespaces/team-a/modeldeployments/digits/status"
     )
     assert (kinds.POD.api_version, kinds.JOB.api_version) == ("v1", "batch/v1")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (kinds.POD.path("team-a"), ("team-a", "pods", None)),
+        (kinds.POD.path(None), (None, "pods", None)),
+        (kinds.MODEL_DEPLOYMENT.path("team-a", "digits", "status"), ("team-a", "modeldeployments", "digits")),
+        ("/apis/apps/v1/deployments", (None, "deployments", None)),
+        ("/api/v1/namespaces", (None, "namespaces", None)),
+        ("/api/v1/namespaces/team-a", (None, "namespaces", "team-a")),
+        ("/version", (None, "", None)),
+        ("/apis", (None, "", None)),
+    ],
+)
+def test_path_tells_what_it_names(path: str, expected: tuple[str | None, str, str | None]) -> None:
+    assert kinds.place(path) == expected

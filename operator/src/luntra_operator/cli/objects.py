@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luntra_operator.api.vocabulary import LABEL_DEPLOYMENT
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import ConflictError, KindMissingError, KubeError, RefusedError, UnavailableError
+from luntra_operator.kube.errors import ConflictError, KindMissingError, KubeError, NotPermittedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -101,15 +101,15 @@ def _explained() -> Iterator[None]:
             "the cluster does not know ModelDeployments: install Luntra first (helm install luntra charts/luntra "
             "--namespace luntra-system --create-namespace), or choose another cluster with --context"
         ) from error
+    except NotPermittedError as error:
+        raise AccessError(
+            f"{error}\nAsk for the rights to get, list and update modeldeployments.luntra.io, and to list "
+            "controllerrevisions.apps (rollback)"
+        ) from error
     except UnavailableError as error:
         raise AccessError(
             f"{error}\nIs the cluster up, and is it the right one? Try `kubectl cluster-info`, or choose with --context "
             "and --kubeconfig"
-        ) from error
-    except RefusedError as error:
-        raise AccessError(
-            f"{error}\nIf it is a right that you lack: ask for get, list and update of modeldeployments.luntra.io, and for "
-            "list of controllerrevisions.apps (rollback)"
         ) from error
     except KubeError as error:
         raise AccessError(str(error)) from error

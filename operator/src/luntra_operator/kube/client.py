@@ -5,7 +5,8 @@ decides what a failure means. Requests that get no answer in time raise Unavaila
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -16,11 +17,16 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from luntra_operator.api.vocabulary import FIELD_MANAGER
 
-from .errors import KubeError, NotFoundError, UnavailableError, from_response
-from .kinds import Kind
+from .errors import ConflictError, KubeError, NotFoundError, UnavailableError, from_response
+from .kinds import Kind, place
 
 REQUEST_TIMEOUT = 15.0
 """Seconds until a request without an answer counts as failed."""
+
+Witness = Callable[[str, str, str, float], None]
+"""Hears of every request: verb (as in RBAC), plural of the kind, HTTP status or `none` or `conflict`, seconds."""
+
+_VERBS = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -30,14 +36,20 @@ _MERGE_PATCH = "application/merge-patch+json"
 class Kube:
     """Access to one API server, as one identity. Use `Kube.connect()`."""
 
-    def __init__(self, client: ApiClient, field_manager: str = FIELD_MANAGER) -> None:
+    def __init__(
+        self, client: ApiClient, field_manager: str = FIELD_MANAGER, witness: Witness = lambda *_: None
+    ) -> None:
         """Wrap a configured API client; the caller closes it. What is written is the `field_manager`'s."""
-        self._client, self._manager = client, field_manager
+        self._client, self._manager, self._witness = client, field_manager, witness
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, context: str | None = None, kubeconfig: str | None = None, field_manager: str = FIELD_MANAGER
+        cls,
+        context: str | None = None,
+        kubeconfig: str | None = None,
+        field_manager: str = FIELD_MANAGER,
+        witness: Witness = lambda *_: None,
     ) -> AsyncIterator[Self]:
         """Connect as a pod does when run in one, else by kubeconfig (argument, $KUBECONFIG or the default place).
 
@@ -55,7 +67,7 @@ class Kube:
                 f"no usable kubeconfig: {error}; set KUBECONFIG or pass --kubeconfig and --context"
             ) from error
         async with ApiClient(configuration=settings) as client:
-            yield cls(client, field_manager)
+            yield cls(client, field_manager, witness)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any] | None:
         """The object, or None if it does not exist.
@@ -160,8 +172,30 @@ class Kube:
         body: Any = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
+        """One request, told to the witness however it ends."""
+        started, code = time.monotonic(), "none"
+        try:
+            status, text = await self._exchange(method, path, query, body, content_type)
+            code = str(status)
+            if status >= 400:
+                raise from_response(f"{method} {path}", status, text)
+            result: dict[str, Any] = json.loads(text)
+        except ValueError as error:  # a proxy in between answers for itself
+            raise UnavailableError(f"{method} {path}: the answer is no JSON: {text[:300]!r}") from error
+        except ConflictError:
+            code = "conflict"
+            raise
+        finally:
+            where = place(path)
+            verb = _VERBS.get(method) or ("get" if where.name else "list")
+            self._witness(verb, where.plural, code, time.monotonic() - started)
+        return result
+
+    async def _exchange(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str
+    ) -> tuple[int, str]:
+        """Status and text of the answer."""
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        request = f"{method} {path}"
         try:
             _, url, sent, _, _ = await self._client.param_serialize(
                 method,
@@ -171,18 +205,10 @@ class Kube:
                 auth_settings=["BearerToken"],
             )
             answer = await self._client.call_api(method, url, sent, body, _request_timeout=REQUEST_TIMEOUT)
-            text = (await answer.read()).decode(errors="replace")
+            return answer.status, (await answer.read()).decode(errors="replace")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(
-                f"{request}: no answer from the API server: {error or type(error).__name__}"
-            ) from error
-        if answer.status >= 400:
-            raise from_response(request, answer.status, text)
-        try:
-            result: dict[str, Any] = json.loads(text)
-        except ValueError as error:  # a proxy in between answers for itself
-            raise UnavailableError(f"{request}: the answer is no JSON: {text[:300]!r}") from error
-        return result
+            told = f"{method} {path}: no answer from the API server: {str(error) or type(error).__name__}"
+            raise UnavailableError(told) from error
 
 
 def _in_cluster() -> bool:
