@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.controller.queue import OUTAGE_DELAY, Key, WorkQueue
+from luntra_operator.kube.errors import RefusedError, UnavailableError
 from tests.operator.controller.fake_time import in_fake_time
 
 A, B = ("team", "a"), ("team", "b")
@@ -221,6 +222,109 @@ def test_failure_is_logged_with_the_key(caplog: pytest.LogCaptureFixture) -> Non
     in_fake_time(scenario())
     assert "work on team/a failed 1 times in a row" in caplog.text
     assert "no such thing" in caplog.text
+
+
+@pytest.mark.parametrize("error", [UnavailableError("no answer"), RefusedError("GET /x: no (400)")])
+def test_expected_failure_is_one_line_without_a_traceback(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async def broken(key: Key) -> None:
+            raise error
+
+        queue = WorkQueue(broken)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(0.05)
+            assert list(queue.failing) == [A]
+
+    in_fake_time(scenario())
+    first = caplog.records[0]
+    assert first.exc_info is None
+    assert first.message.startswith("team/a failed 1 times in a row, next in 0.")
+    assert first.message.endswith(str(error))
+
+
+def test_pile_up_after_an_outage_is_spread_and_bounded_by_the_workers(quiet: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        random.seed(3)
+        loop = asyncio.get_running_loop()
+        out_until = loop.time() + 60
+        back: dict[Key, float] = {}
+        at_once, most = 0, 0
+
+        async def work(key: Key) -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.01)
+            at_once -= 1
+            if loop.time() < out_until:
+                raise UnavailableError("no answer")
+            back[key] = loop.time() - out_until
+
+        queue = WorkQueue(work, workers=4)
+        async with running(queue):
+            for number in range(100):
+                queue.add(("team", str(number)))
+            await asyncio.sleep(60 + OUTAGE_DELAY + 1)
+        assert len(back) == 100
+        assert most == 4
+        assert max(back.values()) <= OUTAGE_DELAY + 0.5
+        per_second = [sum(int(moment) == second for moment in back.values()) for second in range(15)]
+        assert max(per_second) < 30
+
+    in_fake_time(scenario())
+
+
+def test_work_that_hangs_is_cancelled_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        worked = Worked()
+
+        async def work(key: Key) -> None:
+            if key == A:
+                await asyncio.Event().wait()
+            await worked(key)
+
+        queue = WorkQueue(work, workers=1, limit=30)
+        async with running(queue):
+            queue.add(A)
+            queue.add(B, after=1)
+            await asyncio.sleep(29)
+            assert queue.running == {A: pytest.approx(29)}
+            await asyncio.sleep(2)
+            assert worked.times(B) == [30]
+
+    in_fake_time(scenario())
+    assert "team/a failed 1 times in a row" in caplog.text
+    assert "not done within 30 s, so it was cancelled" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_time_out_of_the_work_itself_is_not_taken_for_the_limit(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async def work(key: Key) -> None:
+            raise TimeoutError("its own")
+
+        queue = WorkQueue(work)
+        async with running(queue):
+            queue.add(A)
+            await asyncio.sleep(0.05)
+
+    in_fake_time(scenario())
+    assert "TimeoutError: its own" in caplog.text
+    assert "was cancelled" not in caplog.text
+
+
+def test_wishes_that_earlier_ones_made_void_take_no_memory() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue(Worked(returns=lambda key: 3600.0))
+        async with running(queue):
+            for _ in range(2000):
+                queue.add(A)
+                await asyncio.sleep(0.1)
+            assert len(queue) == 1
+            assert len(queue._heap) < 100
+
+    in_fake_time(scenario())
 
 
 def test_cancelling_the_queue_cancels_the_work_under_way() -> None:

@@ -9,7 +9,9 @@ import contextlib
 import heapq
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+
+from luntra_operator.kube.errors import KubeError, UnavailableError
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -17,24 +19,43 @@ Key = tuple[str, str]
 Work = Callable[[Key], Awaitable[float | None]]
 """Works on a key; returns the seconds after which to do so again, or None."""
 
+LIMIT = 120.0
+"""Seconds that work on one key may take. Its requests have limits of their own; this one is for what has none."""
+
+OUTAGE_DELAY = 15.0
+"""Longest wait after an answer that the API server did not give: rollouts go on soon after it is back."""
+
 log = logging.getLogger(__name__)
 
 
+class WorkTimeoutError(Exception):
+    """Work on a key did not end in time and was cancelled."""
+
+
 class WorkQueue:
-    """Runs `work` for added keys on a bounded number of workers.
+    """Runs `work` for added keys on a bounded number of workers, each for `limit` seconds at most.
 
     An exception of `work` puts its key back with exponential back-off and full jitter between
-    `base_delay` and `max_delay` seconds; the next success resets it.
+    `base_delay` and `max_delay` seconds; the next success resets it. What is expected to go wrong now and then
+    (KubeError, a limit) is one line in the log, anything else is a traceback.
     """
 
-    def __init__(self, work: Work, *, workers: int = 4, base_delay: float = 0.2, max_delay: float = 60.0) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        workers: int = 4,
+        base_delay: float = 0.2,
+        max_delay: float = 60.0,
+        limit: float = LIMIT,
+    ) -> None:
         """Prepare the queue; `run()` starts it."""
         self._work = work
         self._workers = workers
-        self._base, self._max = base_delay, max_delay
+        self._base, self._max, self._limit = base_delay, max_delay, limit
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._wakeup = asyncio.Event()
         self._slots = asyncio.Semaphore(workers)
@@ -46,6 +67,9 @@ class WorkQueue:
             return
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._due) + 64:  # wishes that an earlier one made void
+            self._heap = [(due, key) for key, due in self._due.items()]
+            heapq.heapify(self._heap)
         self._wakeup.set()
 
     def __len__(self) -> int:
@@ -58,6 +82,17 @@ class WorkQueue:
         now = asyncio.get_running_loop().time()
         return max((now - due for key, due in self._due.items() if key not in self._busy and due < now), default=0.0)
 
+    @property
+    def running(self) -> dict[Key, float]:
+        """Seconds for which each key that is being worked on has been."""
+        now = asyncio.get_running_loop().time()
+        return {key: now - since for key, since in self._busy.items()}
+
+    @property
+    def failing(self) -> Collection[Key]:
+        """Keys whose last work failed."""
+        return self._failures.keys()
+
     async def run(self) -> None:
         """Work until cancelled; work under way is cancelled too and may be repeated after a restart."""
         async with asyncio.TaskGroup() as tasks:
@@ -65,7 +100,7 @@ class WorkQueue:
                 key = await self._next()
                 await self._slots.acquire()
                 self._due.pop(key, None)
-                self._busy.add(key)
+                self._busy[key] = asyncio.get_running_loop().time()
                 tasks.create_task(self._process(key))
 
     async def _next(self) -> Key:
@@ -100,16 +135,33 @@ class WorkQueue:
 
     async def _process(self, key: Key) -> None:
         try:
-            again = await self._work(key)
+            again = await self._limited(key)
+        except (KubeError, WorkTimeoutError) as error:
+            again = self._back_off(key, OUTAGE_DELAY if isinstance(error, UnavailableError) else self._max)
+            log.warning("%s/%s failed %d times in a row, next in %.1f s: %s", *key, self._failures[key], again, error)
         except Exception:  # whatever went wrong with one key must not stop the others
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again = random.uniform(0, min(self._max, self._base * 2 ** min(failures, 32)))  # noqa: S311 - jitter, no secret
-            log.exception("work on %s/%s failed %d times in a row; trying again in %.1f s", *key, failures, again)
+            again = self._back_off(key, self._max)
+            log.exception("work on %s/%s failed %d times in a row, next in %.1f s", *key, self._failures[key], again)
         else:
             self._failures.pop(key, None)
         finally:
-            self._busy.discard(key)
+            self._busy.pop(key, None)
             self._slots.release()
             self._wakeup.set()
         if again is not None:
             self.add(key, again)
+
+    async def _limited(self, key: Key) -> float | None:
+        try:
+            async with asyncio.timeout(self._limit) as limit:
+                return await self._work(key)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise  # the work's own
+            raise WorkTimeoutError(f"not done within {self._limit:g} s, so it was cancelled") from error
+
+    def _back_off(self, key: Key, longest: float) -> float:
+        """Seconds until the next attempt, anywhere below the bound: after an outage not everybody comes at once."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        bound = min(longest, self._max, self._base * 2 ** min(failures, 32))
+        return random.uniform(0, bound)  # noqa: S311 - jitter, no secret
