@@ -64,8 +64,7 @@ def needed() -> set[Permission]:
     # Providers of traffic return what they want written as data.
     moving = [VERBS[method] for method in ("get", "create", "patch", "delete")]
     found |= {(kind.group, kind.plural, verb) for kind in routes.KINDS for verbs in moving for verb in verbs}
-    watched = [*watches._CHILDREN, kinds.MODEL_DEPLOYMENT, *routes.KINDS]
-    found |= {(kind.group, kind.plural, verb) for kind in watched for verb in ("list", "watch")}
+    found |= {(kind.group, kind.plural, verb) for kind in watches.WATCHED for verb in ("list", "watch")}
     # Owner references that block the owner's deletion need this where the API server enforces it.
     found.add((kinds.MODEL_DEPLOYMENT.group, f"{kinds.MODEL_DEPLOYMENT.plural}/finalizers", "update"))
     return found

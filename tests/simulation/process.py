@@ -16,8 +16,7 @@ from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import KubeError
 from luntra_operator.kube.kinds import Kind
-from luntra_operator.runtime.main import _resync
-from luntra_operator.runtime.settings import Settings
+from luntra_operator.runtime.resync import resync
 from luntra_operator.runtime.watches import Watches
 
 from .api_server import WATCHED, ApiServer, Object, Write, moment
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from luntra_operator.kube.client import Kube
 
 IMAGES = Images(serving="luntra/inference:1", checks="luntra/operator:1")
-SETTINGS = Settings(serving_image=IMAGES.serving, check_image=IMAGES.checks, namespace="luntra", identity="simulated")
 
 
 class Process:
@@ -73,7 +71,8 @@ class Process:
 
         queue = WorkQueue(counted, workers=2)
         self._watches = Watches(queue, ())
-        self._tasks = [self._loop.create_task(queue.run()), self._loop.create_task(_resync(kube, queue, SETTINGS))]
+        net = resync(kube, queue, (), self._watches, reconcile)
+        self._tasks = [self._loop.create_task(queue.run()), self._loop.create_task(net)]
         for kind in WATCHED:
             for body in self._server.all(kind):
                 self._announce(kind, None, body)

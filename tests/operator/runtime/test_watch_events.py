@@ -1,14 +1,20 @@
 """Which events of the API server add which key to the queue."""
 
+import asyncio
+import itertools
 from typing import Any, cast
 
+import aiohttp
+import kopf
 import pytest
 
 from luntra_operator.controller.queue import Key, WorkQueue
-from luntra_operator.runtime.watches import Watches
+from luntra_operator.runtime import watches as watches_module
+from luntra_operator.runtime.watches import _CHILDREN, RESTART, Watches, _Backoffs, _Session
 
 Object = dict[str, Any]
 KEY = ("team-a", "digits")
+META = {"name": "digits", "namespace": "team-a", "uid": "u1", "generation": 1}
 
 
 class Added:
@@ -32,7 +38,7 @@ def watches(queue: Added) -> Watches:
 
 
 def event(kind: str | None = "MODIFIED", **metadata: Any) -> Object:
-    meta = {"name": "digits", "namespace": "team-a", "uid": "u1", "generation": 1, **metadata}
+    meta = {**META, **metadata}
     return {"type": kind, "object": {"metadata": meta, "status": metadata.pop("status", {})}}
 
 
@@ -79,3 +85,52 @@ async def test_event_of_a_route_adds_the_object_that_owns_it(watches: Watches, q
     assert queue.keys == []
     await watches._route_event(event(ownerReferences=[{"apiVersion": "luntra.io/v1alpha1", "name": "digits"}]))
     assert queue.keys == [KEY]
+
+
+async def test_watches_ask_for_labelled_children_alone_and_never_give_up(watches: Watches) -> None:
+    """Breaks if every pod of the cluster is sent to the operator, or an outage outlasts the attempts."""
+    selectors = watches._settings.watching.label_selectors
+    assert {(one.group, one.any_name): selectors[one] for one in selectors} == {
+        (kind.group, kind.plural): "luntra.io/model-deployment" for kind in _CHILDREN
+    }
+    waits = list(itertools.islice(iter(_Backoffs()), 1000))
+    assert all(0 < wait <= RESTART for wait in waits)
+    assert len({*waits[10:]}) > 900
+
+
+async def test_watches_that_the_library_gave_up_begin_anew(
+    watches: Watches, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = asyncio.Queue[int]()
+
+    async def operator(**_: Any) -> None:
+        begun.put_nowait(begun.qsize())
+        if begun.qsize() < 3:
+            raise RuntimeError("Ran out of valid credentials")
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(watches_module, "RESTART", 0)
+    await watches.run(asyncio.Event())
+    assert begun.qsize() == 3
+    assert caplog.text.count("the watches ended and begin anew") == 2
+
+
+async def test_credentials_that_were_refused_are_known_again_in_another_session() -> None:
+    def session(token: str) -> _Session:
+        known = kopf.ConnectionInfo(server="https://api.example", token=token)
+        return _Session(server=known.server, aiohttp_session=aiohttp.ClientSession(), credentials=known)
+
+    first, again, new = session("a"), session("a"), session("b")
+    assert first == again
+    assert first != new
+    for one in (first, again, new):
+        await one.aiohttp_session.close()
+
+
+async def test_objects_are_counted_by_phase(watches: Watches) -> None:
+    await watches._object_event({"type": None, "object": {"metadata": META}})
+    assert watches.phases == {"Pending": 1}
+    await watches._object_event({"type": "MODIFIED", "object": {"metadata": META, "status": {"phase": "Stable"}}})
+    assert watches.phases == {"Stable": 1}
+    watches.keep_only({"another"})
+    assert watches.phases == {}

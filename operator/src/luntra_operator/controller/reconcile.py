@@ -73,12 +73,22 @@ class Reconciler:
         images: Images,
         analysis: Analysis | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        written: Callable[[ModelDeploymentStatus, ModelDeploymentStatus], None] = lambda *_: None,
     ) -> None:
-        """Work through `kube`; without `analysis` nobody judges live traffic; `clock` tells the time in UTC."""
+        """Work through `kube`; without `analysis` nobody judges live traffic.
+
+        `clock` tells the time in UTC; `written` hears of every status that was written, and of the one before.
+        """
+        self._written = written
         self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
         self._analysis = analysis
         self._reported: dict[Key, datetime] = {}
         self._conflicts: dict[Key, int] = {}
+
+    @property
+    def remembered(self) -> set[Key]:
+        """Keys of which something is kept until they are found gone."""
+        return self._reported.keys() | self._conflicts.keys()
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile one object; the seconds after which to do it again, None to wait for an event.
@@ -175,6 +185,7 @@ class Reconciler:
         written = await self._kube.replace_status(kinds.MODEL_DEPLOYMENT, body)
         owner["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"]
         self._reported[key] = now
+        self._written(before, after)
         return None
 
     async def _refuse(

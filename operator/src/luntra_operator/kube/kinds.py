@@ -8,6 +8,7 @@ from luntra_operator.api.kinds import HTTP_ROUTE as HTTP_ROUTE
 from luntra_operator.api.kinds import VIRTUAL_SERVICE as VIRTUAL_SERVICE
 from luntra_operator.api.kinds import Kind as Kind
 
+
 class Place(NamedTuple):
     """What the path of a request names."""
 

@@ -1,24 +1,45 @@
 """`/healthz` and `/metrics` on the operator's port.
 
-/healthz turns 503 when a key is overdue for long, which is what a hung worker looks like from outside.
+/healthz answers 503 and says why when a worker hangs or a watch is dead: then a restart helps. It says nothing of
+objects that go badly; their conditions do.
 """
+
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.queue import LIMIT, WorkQueue
 
-OVERDUE_LIMIT = 120.0
-"""Seconds that a key may wait for a worker before the operator counts as hung."""
+from .life import SignsOfLife
+
+HUNG = LIMIT + 60.0
+"""Seconds of work on one key after which its worker counts as hung: cancelling it has not helped."""
+
+OVERDUE = 120.0
+"""Seconds that a key may be due without a worker for it while none is busy."""
 
 
-def application(queue: WorkQueue, registry: CollectorRegistry) -> web.Application:
+def problems(queue: WorkQueue, life: SignsOfLife) -> list[str]:
+    """Why this process should be started anew; nothing when all is well."""
+    running = queue.running
+    found = [
+        f"work on {namespace}/{name} hangs: it has been under way for {since:.0f} s"
+        for (namespace, name), since in running.items()
+        if since > HUNG
+    ]
+    if queue.overdue > OVERDUE and not running:
+        found.append(f"a key is overdue for {queue.overdue:.0f} s and nobody works")
+    return found + life.problems()
+
+
+def application(problems: Callable[[], list[str]], registry: CollectorRegistry) -> web.Application:
     """The web application; it reads nothing but what is in memory."""
 
     async def healthz(_: web.Request) -> web.Response:
-        overdue = queue.overdue
-        if overdue > OVERDUE_LIMIT:
-            return web.Response(status=503, text=f"a key is overdue for {overdue:.0f} s: workers hang\n")
+        found = problems()
+        if found:
+            return web.Response(status=503, text="".join(f"{problem}\n" for problem in found))
         return web.Response(text="ok\n")
 
     async def metrics(_: web.Request) -> web.Response:

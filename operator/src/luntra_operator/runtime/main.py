@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -15,21 +16,19 @@ from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
-from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
 
 from . import logs
-from .health import application
+from .health import application, problems
 from .lease import Lease, LeaseLostError
+from .life import SignsOfLife
 from .metrics import Metrics
+from .resync import resync
 from .settings import Settings, SettingsError
-from .watches import Watches
+from .watches import WATCHED, Watches
 
 log = logging.getLogger(__name__)
-
-RESYNC = 600.0
-"""Seconds between two lists of all objects: a net below the watches."""
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -40,27 +39,36 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         LeaseLostError: another process may be acting; this one must end.
     """
     metrics = Metrics()
-    async with Kube.connect() as kube, aiohttp.ClientSession() as session:
+    async with Kube.connect(witness=metrics.asked) as kube, aiohttp.ClientSession() as session:
         images = Images(serving=settings.serving_image, checks=settings.check_image)
-        reconciler = Reconciler(kube, DataPlane(kube, session), images)
+        reconciler = Reconciler(kube, DataPlane(kube, session), images, written=metrics.written)
         queue = WorkQueue(metrics.measured(reconciler), workers=settings.workers)
-        metrics.watch_queue(lambda: len(queue))
-        async with _served(application(queue, metrics.registry), settings.port):
-            await _act(stop, kube, queue, metrics, settings)
+        life = SignsOfLife(WATCHED)
+        watches = Watches(queue, settings.namespaces, life)
+        metrics.read(queue, watches, life)
+        work = {
+            "queue": queue.run,
+            "watches": lambda: watches.run(asyncio.Event()),
+            "resync": lambda: resync(kube, queue, settings.namespaces, watches, reconciler),
+        }
+        async with _served(application(lambda: problems(queue, life), metrics.registry), settings.port):
+            await _lead(stop, kube, metrics, settings, work)
 
 
-async def _act(stop: asyncio.Event, kube: Kube, queue: WorkQueue, metrics: Metrics, settings: Settings) -> None:
+async def _lead(
+    stop: asyncio.Event,
+    kube: Kube,
+    metrics: Metrics,
+    settings: Settings,
+    work: Mapping[str, Callable[[], Coroutine[Any, Any, None]]],
+) -> None:
+    """Do the work, by name, once this process is the leader, until one part of it ends."""
     lease = Lease(kube, settings.namespace, settings.identity)
     if settings.leader_election and not await _unless(stop, lease.acquire()):
         return
     metrics.leader.set(1)
-    watches = Watches(queue, settings.namespaces)
-    tasks = [
-        asyncio.create_task(queue.run(), name="queue"),
-        asyncio.create_task(watches.run(asyncio.Event()), name="watches"),
-        asyncio.create_task(_resync(kube, queue, settings), name="resync"),
-        asyncio.create_task(stop.wait(), name="stop"),
-    ]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(begin(), name=name) for name, begin in work.items()]
+    tasks.append(asyncio.create_task(stop.wait(), name="stop"))
     if settings.leader_election:
         tasks.append(asyncio.create_task(lease.hold(), name="lease"))
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -84,18 +92,6 @@ async def _unless(stop: asyncio.Event, waiting: Coroutine[None, None, None]) -> 
     if task in done:
         task.result()
     return task in done
-
-
-async def _resync(kube: Kube, queue: WorkQueue, settings: Settings) -> None:
-    """Add every object now and then, in case a watch has missed something."""
-    while True:
-        for namespace in settings.namespaces or (None,):
-            try:
-                for found in await kube.list(kinds.MODEL_DEPLOYMENT, namespace):
-                    queue.add((found["metadata"]["namespace"], found["metadata"]["name"]))
-            except KubeError as error:
-                log.warning("objects could not be listed, the watches go on: %s", error)
-        await asyncio.sleep(RESYNC)
 
 
 @contextlib.asynccontextmanager

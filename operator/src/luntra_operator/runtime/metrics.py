@@ -1,35 +1,82 @@
-"""Prometheus metrics of the operator itself."""
+"""Prometheus metrics of the operator itself. What others know (queue, watches) is read from them when it is scraped."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from luntra_operator.controller.queue import Key
+from luntra_operator.api.status import ModelDeploymentStatus
+from luntra_operator.api.vocabulary import Phase
+from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.kube.errors import KubeError, UnavailableError
+
+from .life import SignsOfLife
+from .watches import Watches
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+Work = Callable[[Key], Awaitable[float | None]]
 
 
 class Metrics:
     """The operator's metrics in a registry of their own."""
 
     def __init__(self) -> None:
-        """Create the registry with all metrics at zero."""
-        self.registry = CollectorRegistry()
+        """Create the registry with all metrics at zero, and those of the process (memory, CPU, files)."""
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self._duration = Histogram(
-            "luntra_reconcile_duration_seconds", "Time of one reconciliation.", buckets=_BUCKETS, registry=self.registry
+            "luntra_reconcile_duration_seconds", "Time of one reconciliation.", buckets=_BUCKETS, registry=registry
         )
         self._results = Counter(
-            "luntra_reconcile_total", "Reconciliations by result.", ["result"], registry=self.registry
+            "luntra_reconcile_total",
+            "Reconciliations by result: ok, unavailable (no answer, or no right), refused, cancelled, error.",
+            ["result"],
+            registry=registry,
         )
-        self._queue = Gauge("luntra_queue_length", "Keys that wait for work, due or not.", registry=self.registry)
-        self.leader = Gauge("luntra_leader", "1 while this process is the leader.", registry=self.registry)
+        self._requests = Counter(
+            "luntra_api_requests_total",
+            "Requests to the API server but for watches, by HTTP status (none: no answer; conflict: somebody wrote first).",
+            ["verb", "kind", "code"],
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "luntra_api_request_duration_seconds",
+            "Time of requests to the API server but for watches.",
+            ["verb", "kind"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._writes = Counter("luntra_status_writes_total", "Status writes that succeeded.", registry=registry)
+        self._rollouts = Counter(
+            "luntra_rollouts_total",
+            "Rollouts that ended: Promoted, RolledBack, Superseded.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.leader = Gauge("luntra_leader", "1 while this process is the leader.", registry=registry)
 
-    def watch_queue(self, length: Callable[[], float]) -> None:
-        """Let the queue gauge read `length` when it is scraped."""
-        self._queue.set_function(length)
+    def read(self, queue: WorkQueue, watches: Watches, life: SignsOfLife) -> None:
+        """Let these be read when the metrics are scraped."""
+        self.registry.register(_Live(queue, watches, life))
 
-    def measured(self, work: Callable[[Key], Awaitable[float | None]]) -> Callable[[Key], Awaitable[float | None]]:
+    def asked(self, verb: str, plural: str, code: str, seconds: float) -> None:
+        """A request to the API server ended."""
+        self._requests.labels(verb, plural, code).inc()
+        self._latency.labels(verb, plural).observe(seconds)
+
+    def written(self, before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:
+        """A status was written."""
+        self._writes.inc()
+        known = {entry.attempt for entry in before.history}
+        for entry in after.history:
+            if entry.attempt not in known:
+                self._rollouts.labels(entry.outcome).inc()
+
+    def measured(self, work: Work) -> Work:
         """`work` with its time and result counted."""
 
         async def run(key: Key) -> float | None:
@@ -38,9 +85,52 @@ class Metrics:
             try:
                 again = await work(key)
                 result = "ok"
+            except UnavailableError:
+                result = "unavailable"
+                raise
+            except KubeError:
+                result = "refused"
+                raise
+            except asyncio.CancelledError:
+                result = "cancelled"
+                raise
+            else:
                 return again
             finally:
                 self._results.labels(result).inc()
                 self._duration.observe(time.perf_counter() - started)
 
         return run
+
+
+class _Live(Collector):
+    """Numbers that others keep."""
+
+    def __init__(self, queue: WorkQueue, watches: Watches, life: SignsOfLife) -> None:
+        self._queue, self._watches, self._life = queue, watches, life
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        queue, running = self._queue, self._queue.running
+        yield GaugeMetricFamily("luntra_queue_length", "Keys that wait for work, due or not.", len(queue))
+        yield GaugeMetricFamily("luntra_queue_overdue_seconds", "Longest wait of a key that is due.", queue.overdue)
+        yield GaugeMetricFamily("luntra_queue_failing", "Keys whose last work failed.", len(queue.failing))
+        yield GaugeMetricFamily("luntra_workers_busy", "Keys that are worked on.", len(running))
+        longest = max(running.values(), default=0.0)
+        yield GaugeMetricFamily("luntra_work_longest_seconds", "Longest work that is under way.", longest)
+        objects = GaugeMetricFamily("luntra_objects", "ModelDeployments by phase.", labels=["phase"])
+        phases = self._watches.phases
+        for phase in Phase:
+            objects.add_metric([phase], phases[phase])
+        yield objects
+        requests = CounterMetricFamily(
+            "luntra_watch_requests", "Requests of the watches by outcome: ok, failed.", labels=["kind", "outcome"]
+        )
+        for (kind, outcome), count in self._life.requests.items():
+            requests.add_metric([kind, outcome], count)
+        yield requests
+        seen = GaugeMetricFamily(
+            "luntra_watch_last_success_timestamp_seconds", "When a request of a watch last succeeded.", labels=["kind"]
+        )
+        for kind, age in self._life.ages.items():
+            seen.add_metric([kind], time.time() - age)
+        yield seen
