@@ -237,7 +237,7 @@ async def test_grpc_waits_for_a_version_that_has_a_port_for_it(stable: Operator)
 
 async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Operator) -> None:
     stable.edit(replicas=-1)
-    assert await stable.reconcile(KEY) == REFUSED_RETRY
+    assert await stable.reconcile(KEY) is None, "only another spec helps, and that is an event"
     assert stable.ready[0] == "InvalidSpec"
     assert "spec.replicas" in stable.ready[1]
     available = next(one for one in stable.status["conditions"] if one["type"] == "Available")
@@ -247,6 +247,105 @@ async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Opera
     stable.edit(replicas=2)
     await stable.settle()
     assert stable.ready[0] == "Stable"
+
+
+async def test_first_spec_that_is_invalid_is_waited_for_and_not_polled(operator: Operator) -> None:
+    operator.edit(replicas=-1)
+    assert await operator.reconcile(KEY) is None
+    assert operator.ready[0] == "InvalidSpec"
+    assert [verb for verb, _, _ in operator.kube.writes] == ["replace_status"]
+    operator.edit(replicas=1)
+    await operator.settle()
+    assert operator.ready[0] == "Stable"
+
+
+BROKEN: list[Object] = [
+    {"replicas": -1},
+    {"traffic": {"gateway": {}}},
+    {"traffic": {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["new.example"], "colour": "blue"}}},
+    {"model": {"version": "v3"}},
+    {"serving": {"image": 7}},
+    {"rollout": {"steps": [{"weight": 50}, {"weight": 20}]}},
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=str)
+async def test_spec_that_becomes_invalid_in_mid_rollout_holds_the_step_and_repairs_the_route(
+    shifting: Operator, broken: Object
+) -> None:
+    """Breaks if anything of such a spec is begun, or what it no longer says is undone."""
+    route = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")
+    shifting.edit(**broken)
+    for _ in range(4):
+        shifting.now += timedelta(hours=1)
+        shifting.play_cluster()
+        await shifting.reconcile(KEY)
+    assert shifting.ready[0] == "InvalidSpec"
+    assert (shifting.status["step"]["weight"], shifting.status["candidate"]["version"]) == (20, "v2")
+    assert {kind for _, kind, _ in shifting.kube.writes} == {"ModelDeployment"}
+    route["spec"]["rules"][0]["backendRefs"][1]["weight"] = 90
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
+    after = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]
+    assert {**after, "rules": []} == {**route["spec"], "rules": []}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=str)
+async def test_candidate_that_dies_under_an_invalid_spec_is_taken_back(shifting: Operator, broken: Object) -> None:
+    """Breaks if a slip of the pen blinds the automatic rollback."""
+    shifting.edit(**broken)
+    await shifting.reconcile(KEY)
+    shifting.crash("digits-w2")
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+    shifting.now += timedelta(minutes=1)
+    await shifting.settle()
+    assert shifting.status["phase"] == "RolledBack"
+    assert shifting.status["rejectedReason"] == "CandidateDied"
+    assert shifting.ready[0] == "InvalidSpec"
+
+
+async def test_metric_that_fails_under_an_invalid_spec_takes_the_candidate_back(shifting: Operator) -> None:
+    shifting.edit(serving={"image": 7})
+    await shifting.reconcile(KEY)
+    shifting.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+    assert shifting.status["withdrawal"]["reason"] == "MetricFailed"
+
+
+async def test_mended_spec_goes_on_with_the_rollout_where_it_was(shifting: Operator) -> None:
+    attempt, rollout = shifting.status["attempt"], shifting.kube.peek(MD, "digits")["spec"]["rollout"]
+    shifting.edit(rollout={**rollout, "soak": "soon"})
+    await shifting.reconcile(KEY)
+    shifting.now += timedelta(hours=2)
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
+    shifting.edit(rollout=rollout)
+    await shifting.settle()
+    assert (shifting.status["phase"], shifting.status["stable"]["version"]) == ("Soaking", "v2")
+    assert shifting.status["attempt"] == attempt
+
+
+async def test_soak_under_an_invalid_spec_lasts_and_still_gives_back(shifting: Operator) -> None:
+    shifting.now += timedelta(hours=2)
+    await shifting.settle()
+    assert shifting.status["phase"] == "Soaking"
+    shifting.edit(serving={"image": 7})
+    shifting.now += timedelta(hours=5)
+    await shifting.settle()
+    assert shifting.status["previous"]["version"] == "v1"
+    shifting.crash("digits-w2")
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
+
+
+async def test_paused_object_with_an_invalid_spec_stays_untouched(shifting: Operator) -> None:
+    rollout = shifting.kube.peek(MD, "digits")["spec"]["rollout"]
+    shifting.edit(serving={"image": 7}, rollout={**rollout, "paused": True})
+    shifting.crash("digits-w2")
+    await shifting.reconcile(KEY)
+    assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
 
 
 async def test_refused_pod_template_is_a_condition_that_names_the_field(stable: Operator) -> None:

@@ -195,10 +195,11 @@ def test_log_goes_to_standard_error_as_json(capsys: pytest.CaptureFixture[str]) 
         logging.getLogger("luntra_operator").info("started")
         logging.getLogger("luntra_operator").debug("not told")
         logging.getLogger("kopf.objects").info("not told")
+        logging.getLogger("kopf._cogs.clients.watching").error("Request attempt #1 failed")
     finally:
         root.handlers[:] = before
         root.setLevel(level)
-        for name in ("kopf", "aiohttp.access"):
+        for name in ("kopf", "kopf._cogs.clients", "aiohttp.access"):
             logging.getLogger(name).setLevel(logging.NOTSET)
     captured = capsys.readouterr()
     assert captured.out == ""

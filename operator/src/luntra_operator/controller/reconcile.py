@@ -27,8 +27,9 @@ from luntra_operator.rollout.turn import Timers, Turn
 from luntra_operator.workloads.merge import TemplateError
 
 from .execute import Executor, Images
-from .observe import read_children, snapshot
+from .observe import Children, read_children, snapshot
 from .queue import Key
+from .standin import stand_in, unread, with_fault
 
 log = logging.getLogger(__name__)
 
@@ -103,21 +104,20 @@ class Reconciler:
             return None  # garbage collection follows the owner references
         status = ModelDeploymentStatus.model_validate(owner.get("status", {}))
         try:
-            spec = parse_spec(owner["spec"])
-        except InvalidSpecError as error:
-            return await self._refuse(key, owner, status, Reason.INVALID_SPEC, str(error))
-        try:
-            wish = await self._turn(key, owner, spec, status)
+            wish = await self._turn(key, owner, status)
         except ConflictError as error:
             log.debug("%s/%s has changed meanwhile, looking again: %s", *key, error)
             return self._patience(key)
+        except InvalidSpecError as error:
+            return await self._refuse(key, owner, status, Reason.INVALID_SPEC, str(error))
         except (RefusedError, TemplateError) as error:
             reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in str(error) else Reason.INVALID_SPEC
             latest = await self._kube.get(kinds.MODEL_DEPLOYMENT, *key)
             if latest is None:
                 return None
             known = ModelDeploymentStatus.model_validate(latest.get("status", {}))
-            return await self._refuse(key, latest, known, reason, str(error))
+            again = REFUSED_RETRY if isinstance(error, RefusedError) else None
+            return await self._refuse(key, latest, known, reason, str(error), again)
         self._conflicts.pop(key, None)
         return wish
 
@@ -127,11 +127,8 @@ class Reconciler:
         wait: float = 0.05 * 2 ** min(met - 1, 10)
         return min(wait, LONGEST_CONFLICT)
 
-    async def _turn(
-        self, key: Key, owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-    ) -> float | None:
-        children = await read_children(self._kube, owner, spec)
-        turn = Turn(spec, status, snapshot(owner, spec, status, children), revision_hash(spec), self._clock())
+    async def _turn(self, key: Key, owner: Object, status: ModelDeploymentStatus) -> float | None:
+        spec, children, turn = await self._look(owner, status)
         turn = await self._ask_data_plane(owner, turn)
         turn, again = await self._judge(key, turn)
         planned = plan(turn)
@@ -148,6 +145,27 @@ class Reconciler:
         finally:  # what was decided has happened, whether or not all of it could be carried out yet
             await self._post_events(owner, planned)
         return min((wish for wish in (planned.requeue_after, postponed, again) if wish is not None), default=None)
+
+    async def _look(self, owner: Object, status: ModelDeploymentStatus) -> tuple[ModelDeploymentSpec, Children, Turn]:
+        """What a turn is made from: the spec, or what stands in for one that cannot be read, and everything live."""
+        fault: InvalidSpecError | None = None
+        try:
+            spec = parse_spec(owner["spec"])
+        except InvalidSpecError as error:
+            if status.stable is None and status.candidate is None:
+                raise
+            fault = error
+            spec = unread(owner)
+        children = await read_children(self._kube, owner, spec)
+        if fault is None:
+            seen = snapshot(owner, spec, status, children)
+            return spec, children, Turn(spec, status, seen, revision_hash(spec), self._clock())
+        found = stand_in(owner, status, children)
+        if found is None:
+            raise fault
+        spec, revision = found
+        seen = with_fault(snapshot(owner, spec, status, children), str(fault))
+        return spec, children, Turn(spec, status, seen, revision, self._clock())
 
     async def _judge(self, key: Key, turn: Turn) -> tuple[Turn, float | None]:
         """Have the live traffic judged while a new version gets some of it, or all of it beside the warm old one."""
@@ -189,9 +207,18 @@ class Reconciler:
         return None
 
     async def _refuse(
-        self, key: Key, owner: Object, status: ModelDeploymentStatus, reason: Reason, message: str
+        self,
+        key: Key,
+        owner: Object,
+        status: ModelDeploymentStatus,
+        reason: Reason,
+        message: str,
+        again: float | None = None,
     ) -> float | None:
-        """Say in the conditions that nothing can be done; what serves goes on serving."""
+        """Say in the conditions that nothing can be done; what serves goes on serving.
+
+        A spec changes by an event; only what the API server refused is tried again, after `again` seconds.
+        """
         log.warning("%s/%s: %s: %s", *key, reason, message)
         generation = owner["metadata"]["generation"]
         after = status.model_copy(
@@ -201,10 +228,11 @@ class Reconciler:
             }
         )
         try:
-            await self._write_status(key, owner, status, after)
+            postponed = await self._write_status(key, owner, status, after)
         except ConflictError:
             return self._patience(key)
-        return REFUSED_RETRY
+        self._conflicts.pop(key, None)
+        return postponed if again is None else again
 
     async def _post_events(self, owner: Object, planned: Plan) -> None:
         for event in planned.events:

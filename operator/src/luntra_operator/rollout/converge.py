@@ -43,7 +43,7 @@ def _traffic(turn: Turn) -> list[Action]:
         stale = route is None or not route.agreed or route.weights != weights or frame != "Keep"
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn), frame))
-    if not turn.spec.divides and route is not None:
+    if not turn.spec.divides and route is not None and turn.seen.invalid is None:
         actions.append(DeleteRoute())
     selected, present = selected_workload(turn), turn.seen.service
     before = {present: 100} if present else {}

@@ -125,7 +125,8 @@ class Observed:
     of the route has to wait, `conflict` which route is not ours; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
     could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
-    gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered.
+    gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
+    be read: then what is planned by stands in for it, and nothing but a retreat is decided.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Observed:
     judgements: tuple[Judgement, ...] = ()
     intents: Intents = field(default_factory=Intents)
     refusal: str | None = None
+    invalid: str | None = None
     highest_ordinal: int = 0
 
     def workload(self, name: str) -> Workload:

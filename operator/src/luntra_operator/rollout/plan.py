@@ -43,7 +43,7 @@ def plan(turn: Turn) -> Plan:
     limits = timers(turn.spec)
     seen = {"traffic": follow(turn, limits), "metrics": recorded(turn)}
     followed = replace(turn, status=turn.status.model_copy(update=seen))
-    decision = decide(followed, limits)
+    decision = retreat_only(followed, decide(followed, limits))
     if decision.waiting is not None and decision.waiting.reason is Reason.NEEDS_DECISION:
         return Plan(_reported(turn, decision.waiting))
     decided = replace(turn, status=decision.status)
@@ -71,6 +71,16 @@ def decide(turn: Turn, limits: Timers) -> Decision:
     if status.phase is Phase.SOAKING:
         return soak(turn, limits)
     return at_rest(turn)
+
+
+def retreat_only(turn: Turn, decision: Decision) -> Decision:
+    """With a spec that cannot be read only what takes traffic from a version is decided; all else stays where it is."""
+    if turn.seen.invalid is None:
+        return decision
+    waiting = Problem(Reason.INVALID_SPEC, turn.seen.invalid, permanent=True)
+    if turn.status.withdrawal is not None or decision.status.withdrawal is not None:
+        return decision.because(waiting)
+    return Decision(turn.status, waiting=waiting, wake=decision.wake)
 
 
 def _roll_out(turn: Turn) -> Decision:

@@ -5,6 +5,7 @@ it after five minutes, and it begins anew. Between two requests nothing is known
 stream up that has brought neither an event nor a bookmark for 70 s.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,8 @@ from types import SimpleNamespace
 import aiohttp
 
 from luntra_operator.kube.kinds import Kind, place
+
+log = logging.getLogger(__name__)
 
 SERVER_TIMEOUT = 300
 """Seconds after which the server is asked to end a watch."""
@@ -65,27 +68,36 @@ class SignsOfLife:
             return
         well = status is not None and status < 400
         self.requests[self._kinds[plural], "ok" if well else "failed"] += 1
-        now = self._clock()
+        now, where = self._clock(), (plural, namespace)
         if status == 404:  # the kind or the namespace is gone, and nobody watches it any more
-            self._watches.pop((plural, namespace), None)
-        elif well:
-            self._watches[plural, namespace] = _Watch(now)
-        else:
-            watch = self._watches.setdefault((plural, namespace), _Watch(now))
-            watch.failing_since = now if watch.failing_since is None else watch.failing_since
-            watch.error = error or f"status {status}"
+            self._watches.pop(where, None)
+            return
+        watch = self._watches.setdefault(where, _Watch(now))
+        if well:
+            if watch.failing_since is not None:
+                log.info("%s is back after %.0f s", self._name(where), now - watch.failing_since)
+            self._watches[where] = _Watch(now)
+            return
+        watch.error = error or f"status {status}"
+        if watch.failing_since is None:
+            watch.failing_since = now
+            log.warning("%s fails and is tried again and again: %s", self._name(where), watch.error)
 
     def problems(self) -> list[str]:
         """What is wrong with the watches, one sentence for each that is dead."""
         now, found = self._clock(), []
-        for (plural, namespace), watch in self._watches.items():
-            what = f"the watch of {self._kinds[plural]}" + (f" in {namespace}" if namespace else "")
+        for where, watch in self._watches.items():
+            what = self._name(where)
             since = now - watch.failing_since if watch.failing_since is not None else 0.0
             if since > self._failing:
                 found.append(f"{what} has failed for {since:.0f} s: {watch.error}")
             elif now - watch.succeeded > self._silent:
                 found.append(f"{what} has shown no sign of life for {now - watch.succeeded:.0f} s")
         return found
+
+    def _name(self, where: Place) -> str:
+        plural, namespace = where
+        return f"the watch of {self._kinds[plural]}" + (f" in {namespace}" if namespace else "")
 
     @property
     def ages(self) -> Mapping[str, float]:

@@ -23,9 +23,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str = "INFO") -> None:
-    """Send everything from `level` up to standard error as JSON; the watch library only from WARNING up."""
+    """Send everything from `level` up to standard error as JSON; the watch library only from WARNING up.
+
+    Of its single attempts at a request nothing: `life` tells when a watch begins to fail and when it is back.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("kopf", "aiohttp.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
