@@ -58,7 +58,23 @@ class ApiServer:
     ca_file: Path
     kubeconfig: Path
     folder: Path
+    command: Sequence[str]
     processes: ExitStack = field(default_factory=ExitStack, repr=False)
+    starts: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
+
+    def crash(self) -> None:
+        """Kill kube-apiserver alone; etcd, and with it every object, stays."""
+        self.starts[-1].kill()
+        self.starts[-1].wait()
+
+    def start(self) -> None:
+        """Start kube-apiserver, for the first time or again, and wait until it is ready.
+
+        Raises:
+            HarnessError: it ended, or was not ready within 60 s; the message has the end of its log.
+        """
+        self.starts.append(self.processes.enter_context(_process(self.command, self.folder / "kube-apiserver.log")))
+        _wait_ready(self, self.starts[-1])
 
     def request(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
@@ -158,9 +174,8 @@ def _start(folder: Path, program: Callable[[str], Path], processes: ExitStack) -
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(kubeconfig_text(url, ca_file, token))
     processes.enter_context(_process(etcd, folder / "etcd.log"))
-    child = processes.enter_context(_process(api, folder / "kube-apiserver.log"))
-    server = ApiServer(url, token, ca_file, kubeconfig, folder, processes)
-    _wait_ready(server, child)
+    server = ApiServer(url, token, ca_file, kubeconfig, folder, api, processes)
+    server.start()
     return server
 
 
