@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from luntra_operator.api import vocabulary
 from luntra_operator.kube import kinds
 from luntra_operator.runtime import lease, watches
 from luntra_operator.traffic import routes
@@ -106,21 +107,22 @@ def test_source_is_understood() -> None:
 
 def test_everything_that_the_code_does_is_granted(render: Render) -> None:
     objects = render()
-    given = granted([*roles(objects, "ClusterRole"), *roles(objects, "Role", "-lease")])
+    given = granted([*roles(objects, "ClusterRole"), *roles(objects, "Role", "-own")])
     given |= {(group, resource, "get") for group, resource, verb in given if verb == "list"}
     assert needed() - given == set()
 
 
 def test_nothing_is_granted_that_the_code_does_not_do(render: Render) -> None:
     objects = render()
-    given = granted([*roles(objects, "ClusterRole"), *roles(objects, "Role", "-lease")])
+    given = granted([*roles(objects, "ClusterRole"), *roles(objects, "Role", "-own")])
     assert readable(given) - readable(needed()) == set()
 
 
 def test_no_rule_grants_more_than_it_names(render: Render) -> None:
     everything = granted([body for body in render() if body["kind"] in ("Role", "ClusterRole")])
     assert not any("*" in permission for permission in everything)
-    assert not any(resource == "secrets" for _, resource, _ in everything)
+    elsewhere = granted([body for body in render() if body["kind"] == "ClusterRole"])
+    assert not any(resource == "secrets" for _, resource, _ in elsewhere)
 
 
 def test_watches_may_see_namespaces_and_crds_and_change_neither(render: Render) -> None:
@@ -131,10 +133,13 @@ def test_watches_may_see_namespaces_and_crds_and_change_neither(render: Render) 
     }
 
 
-def test_only_its_own_lease_may_be_changed(render: Render) -> None:
-    (role,) = roles(render(), "Role", "-lease")
+def test_only_its_own_lease_and_keys_may_be_read_and_changed(render: Render) -> None:
+    (role,) = roles(render(), "Role", "-own")
+    assert role["metadata"]["namespace"] == "luntra-system"
+    named = {"leases": [lease.NAME], "secrets": [vocabulary.KEY_STORE]}
     for rule in role["rules"]:
-        assert rule["verbs"] == ["create"] or rule["resourceNames"] == [lease.NAME]
+        (resource,) = rule["resources"]
+        assert rule["verbs"] == ["create"] or rule["resourceNames"] == named[resource]
 
 
 def test_operator_of_some_namespaces_has_no_rights_elsewhere(render: Render) -> None:
@@ -144,7 +149,7 @@ def test_operator_of_some_namespaces_has_no_rights_elsewhere(render: Render) -> 
     bound = {
         (body["metadata"]["namespace"], body["roleRef"]["name"]) for body in objects if body["kind"] == "RoleBinding"
     }
-    assert bound == {("team-a", "luntra"), ("team-b", "luntra"), ("luntra-system", "luntra-lease")}
+    assert bound == {("team-a", "luntra"), ("team-b", "luntra"), ("luntra-system", "luntra-own")}
     for body in objects:
         if body["kind"].endswith("Binding"):
             (subject,) = body["subjects"]

@@ -138,7 +138,7 @@ def test_tag_is_used_where_there_is_no_digest(render: Render) -> None:
 
 def test_second_release_gets_names_of_its_own(render: Render) -> None:
     names = {body["metadata"]["name"] for body in render(release="test") if body["kind"] != "CustomResourceDefinition"}
-    assert names == {"test-luntra", "test-luntra-discovery", "test-luntra-lease"}
+    assert names == {"test-luntra", "test-luntra-discovery", "test-luntra-own"}
     assert {len(body["metadata"]["name"]) <= 63 for body in render(release="r" * 53)} == {True}
 
 

@@ -92,7 +92,8 @@ class FakeKube:
     async def merge(self, kind: kinds.Kind, namespace: str, name: str, change: Object) -> Object:
         self._note("merge", kind, name)
         body = self._store[kind, namespace, name]
-        body["spec"] |= change["spec"]
+        for section, values in change.items():
+            body[section] |= values
         return self.put(kind, body)
 
     async def replace_status(self, kind: kinds.Kind, body: Object) -> Object:

@@ -54,7 +54,10 @@ class Operator:
         self.metrics = Metrics()
         images = Images(serving="luntra/inference:1", checks="luntra/operator:1")
         kube = cast("Kube", self.kube)
-        self.reconcile = Reconciler(kube, self.gateway, images, self.metrics, clock=lambda: self.now)
+        self.keys: str | None = None
+        self.reconcile = Reconciler(
+            kube, self.gateway, images, self.metrics, clock=lambda: self.now, keys=lambda: self.keys
+        )
 
     async def settle(self, turns: int = 30) -> float | None:
         """Reconcile with ready pods and a gateway that accepts everything, until nothing is to be done at once."""

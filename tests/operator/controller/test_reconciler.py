@@ -455,3 +455,36 @@ async def test_repair_that_meets_another_writer_is_announced_once_and_done_in_th
     assert shifting.weights() == {"digits-w1": 80, "digits-w2": 20}
     events = [shifting.kube.peek(kinds.EVENT, name)["reason"] for name in shifting.kube.names(kinds.EVENT)]
     assert events.count("RouteRepaired") == 1
+
+
+async def test_new_public_keys_reach_every_workload_but_those_of_a_paused_object(shifting: Operator) -> None:
+    """Breaks if a rotation leaves pods behind that do not know the key which signs next."""
+
+    def handed_out() -> set[str | None]:
+        names = shifting.kube.names(kinds.CONFIG_MAP)
+        return {shifting.kube.peek(kinds.CONFIG_MAP, name)["data"].get("keys.json") for name in names}
+
+    assert handed_out() == {None}
+    shifting.keys = '{"keys": [1]}'
+    await shifting.reconcile(KEY)
+    assert handed_out() == {shifting.keys}
+    shifting.kube.writes.clear()
+    await shifting.reconcile(KEY)
+    assert shifting.kube.writes == []
+    rollout = shifting.kube.peek(MD, "digits")["spec"]["rollout"]
+    shifting.edit(rollout={**rollout, "paused": True})
+    shifting.keys = '{"keys": [1, 2]}'
+    await shifting.reconcile(KEY)
+    assert handed_out() == {'{"keys": [1]}'}
+    shifting.edit(rollout=rollout)
+    await shifting.reconcile(KEY)
+    assert handed_out() == {shifting.keys}
+
+
+async def test_workload_that_is_made_with_keys_has_its_server_read_them(operator: Operator) -> None:
+    operator.keys = '{"keys": []}'
+    await operator.reconcile(KEY)
+    assert operator.kube.peek(kinds.CONFIG_MAP, "digits-w1")["data"]["keys.json"] == operator.keys
+    (container,) = operator.kube.peek(kinds.DEPLOYMENT, "digits-w1")["spec"]["template"]["spec"]["containers"]
+    assert "--keys=/etc/luntra/keys.json" in container["args"]
+    assert {"name": "LUNTRA_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}} in container["env"]

@@ -38,6 +38,11 @@ ANNOTATION_ABORT: Final = "luntra.io/abort"
 """On a ModelDeployment: names the version under rollout, or in its soak, that is to be taken back and refused."""
 ANNOTATION_RETRY: Final = "luntra.io/retry"
 """On a ModelDeployment: names a rejected revision (or its version or digest) that is to be tried again."""
+ANNOTATION_ROTATE: Final = "luntra.io/rotate-keys"
+"""On the Secret `luntra-keys`: any new text has the operator's key replaced."""
+
+KEY_STORE: Final = "luntra-keys"
+"""The Secret in the operator's namespace with the keys that sign documents for pods."""
 
 PORT_HTTP: Final = 8080
 PORT_GRPC: Final = 8081

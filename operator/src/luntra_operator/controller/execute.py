@@ -1,5 +1,6 @@
 """Carry out a plan's actions: render the objects and write them."""
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError
+from luntra_operator.kube.errors import ConflictError, KubeError, NotFoundError, RefusedError
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Action
 from luntra_operator.traffic import routes
@@ -37,9 +38,17 @@ class Executor:
     """Writes for one ModelDeployment, based on what was read of it in the same turn."""
 
     def __init__(
-        self, kube: Kube, images: Images, owner: Object, spec: ModelDeploymentSpec, children: Children, attempt: int
+        self,
+        kube: Kube,
+        images: Images,
+        owner: Object,
+        spec: ModelDeploymentSpec,
+        children: Children,
+        attempt: int,
+        keys: str | None = None,
     ) -> None:
-        """Work on `owner`; nothing is written before `run`."""
+        """Work on `owner`; nothing is written before `run`. `keys` are the public ones that pods are to know."""
+        self._keys = keys
         self._kube, self._images = kube, images
         self._owner, self._spec, self._children, self._attempt = owner, spec, children, attempt
         self._namespace, self._name = owner["metadata"]["namespace"], owner["metadata"]["name"]
@@ -56,6 +65,19 @@ class Executor:
         for action in planned:
             log.info("%s/%s: %s", self._namespace, self._name, action)
             await self._do(action)
+
+    async def hand_out_keys(self) -> None:
+        """Bring today's public keys to workloads that have others; their pods read them without a restart.
+
+        Raises:
+            KubeError: a write failed.
+        """
+        for child in self._children.config_maps:
+            if self._keys is None or child.get("data", {}).get(serving.KEYS) == self._keys:
+                continue
+            change = {"data": {serving.KEYS: self._keys}}
+            with contextlib.suppress(NotFoundError):  # the workload was deleted a moment ago, perhaps by ourselves
+                await self._kube.merge(kinds.CONFIG_MAP, self._namespace, child["metadata"]["name"], change)
 
     async def _do(self, action: Action) -> None:  # noqa: C901 - one branch per action
         match action:
@@ -102,12 +124,18 @@ class Executor:
         # The Deployment last: its pods mount the ConfigMap. What exists is left as it is: an operator that
         # renders differently than the one before must change no pod.
         wanted = (
-            (kinds.CONFIG_MAP, self._children.config_maps, serving.config_map(self._owner, action.workload, revision)),
+            (
+                kinds.CONFIG_MAP,
+                self._children.config_maps,
+                serving.config_map(self._owner, action.workload, revision, self._keys),
+            ),
             (kinds.SERVICE, self._children.services, serving.service(self._owner, action.workload)),
             (
                 kinds.DEPLOYMENT,
                 self._children.deployments,
-                serving.deployment(self._owner, action.workload, revision, action.replicas),
+                serving.deployment(
+                    self._owner, action.workload, revision, action.replicas, keys=self._keys is not None
+                ),
             ),
         )
         for kind, present, body in wanted:

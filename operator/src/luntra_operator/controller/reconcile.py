@@ -75,11 +75,14 @@ class Reconciler:
         analysis: Analysis | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         written: Callable[[ModelDeploymentStatus, ModelDeploymentStatus], None] = lambda *_: None,
+        keys: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Work through `kube`; without `analysis` nobody judges live traffic.
 
-        `clock` tells the time in UTC; `written` hears of every status that was written, and of the one before.
+        `clock` tells the time in UTC; `written` hears of every status that was written, and of the one before. `keys` are
+        the public keys that pods are to know, as a JWK set.
         """
+        self._keys = keys
         self._written = written
         self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
         self._analysis = analysis
@@ -132,7 +135,7 @@ class Reconciler:
         turn = await self._ask_data_plane(owner, turn)
         turn, again = await self._judge(key, turn)
         planned = plan(turn)
-        executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt)
+        executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt, self._keys())
         try:
             postponed = await self._write_status(key, owner, status, planned.status)
         except (UnavailableError, RefusedError):
@@ -142,6 +145,8 @@ class Reconciler:
             raise
         try:
             await executor.run(planned.actions)
+            if not spec.paused:
+                await executor.hand_out_keys()
         finally:  # what was decided has happened, whether or not all of it could be carried out yet
             await self._post_events(owner, planned)
         return min((wish for wish in (planned.requeue_after, postponed, again) if wish is not None), default=None)

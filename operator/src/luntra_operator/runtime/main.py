@@ -14,6 +14,7 @@ from aiohttp import web
 
 from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
+from luntra_operator.controller.keys import StoredKeys
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.kube.client import Kube
@@ -41,13 +42,26 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     metrics = Metrics()
     async with Kube.connect(witness=metrics.asked) as kube, aiohttp.ClientSession() as session:
         images = Images(serving=settings.serving_image, checks=settings.check_image)
-        reconciler = Reconciler(kube, DataPlane(kube, session), images, written=metrics.written)
+        keys = StoredKeys(kube, settings.namespace)
+        reconciler = Reconciler(
+            kube, DataPlane(kube, session), images, written=metrics.written, keys=lambda: keys.ring.public
+        )
         queue = WorkQueue(metrics.measured(reconciler), workers=settings.workers)
         life = SignsOfLife(WATCHED)
         watches = Watches(queue, settings.namespaces, life)
         metrics.read(queue, watches, life)
+
+        async def reconcile() -> None:
+            await keys.known.wait()  # a workload that was made without keys would never take a document
+            await queue.run()
+
+        def hand_out() -> None:
+            for key in watches.keys:
+                queue.add(key)
+
         work = {
-            "queue": queue.run,
+            "queue": reconcile,
+            "keys": lambda: keys.run(hand_out),
             "watches": lambda: watches.run(asyncio.Event()),
             "resync": lambda: resync(kube, queue, settings.namespaces, watches, reconciler),
         }

@@ -17,7 +17,7 @@ import aiohttp
 import kopf
 
 from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION, Phase
-from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.queue import Key, WorkQueue
 from luntra_operator.kube import kinds
 from luntra_operator.traffic import routes
 
@@ -37,6 +37,7 @@ RESTART = 5.0
 class _Known:
     """What was last seen of a ModelDeployment: `state` is all of it that others change."""
 
+    key: Key
     state: tuple[object, ...]
     phase: str
 
@@ -116,6 +117,11 @@ class Watches:
         self._seen = {uid: known for uid, known in self._seen.items() if uid in uids}
 
     @property
+    def keys(self) -> set[Key]:
+        """All ModelDeployments that are seen."""
+        return {known.key for known in self._seen.values()}
+
+    @property
     def phases(self) -> Counter[str]:
         """Number of ModelDeployments by phase."""
         return Counter(known.phase for known in self._seen.values())
@@ -125,14 +131,14 @@ class Watches:
         phase = event["object"].get("status", {}).get("phase", str(Phase.PENDING))
         # Our own status writes change none of these; acting on them would be talking to ourselves.
         state = (meta.get("generation"), meta.get("deletionTimestamp"), str(meta.get("annotations")))
-        known = self._seen.get(meta["uid"])
+        key, known = (meta["namespace"], meta["name"]), self._seen.get(meta["uid"])
         if event["type"] == "DELETED":
             self._seen.pop(meta["uid"], None)
         else:
-            self._seen[meta["uid"]] = _Known(state, phase)
+            self._seen[meta["uid"]] = _Known(key, state, phase)
             if event["type"] is not None and known is not None and known.state == state:
                 return
-        self._queue.add((meta["namespace"], meta["name"]))
+        self._queue.add(key)
 
     async def _child_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]

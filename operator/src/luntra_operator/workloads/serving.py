@@ -25,6 +25,8 @@ from .revision import Revision
 from .trust import trust
 
 CONTAINER = "server"
+KEYS = "keys.json"
+"""Entry of a workload's ConfigMap: the public keys of the operator, as a JWK set."""
 DRAIN_SECONDS = 30
 """Longest that a stopping pod may take for requests in flight after it refuses new ones."""
 
@@ -43,14 +45,15 @@ def document(model: str, revision: Revision) -> dict[str, Any]:
     }
 
 
-def config_map(owner: dict[str, Any], workload: str, revision: Revision) -> dict[str, Any]:
-    """The ConfigMap that carries the workload's document."""
+def config_map(owner: dict[str, Any], workload: str, revision: Revision, keys: str | None = None) -> dict[str, Any]:
+    """The ConfigMap that carries the workload's document, and the JWK set of who may send another one."""
     model = revision.model.name or owner["metadata"]["name"]
+    document_text = json.dumps(document(model, revision), indent=2)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(owner, workload, workload, **{LABEL_REVISION: revision.hash}),
-        "data": {"document.json": json.dumps(document(model, revision), indent=2)},
+        "data": {"document.json": document_text} | ({KEYS: keys} if keys else {}),
     }
 
 
@@ -99,14 +102,18 @@ def disruption_budget(owner: dict[str, Any], workload: str) -> dict[str, Any]:
     }
 
 
-def deployment(owner: dict[str, Any], workload: str, revision: Revision, replicas: int) -> dict[str, Any]:
-    """The Deployment of one workload.
+def deployment(
+    owner: dict[str, Any], workload: str, revision: Revision, replicas: int, *, keys: bool = False
+) -> dict[str, Any]:
+    """The Deployment of one workload; with `keys` its ConfigMap has some, and its pods take documents from who has the others.
 
     Raises:
         TemplateError: `serving.podTemplate` asks for something that is refused.
     """
     name = owner["metadata"]["name"]
-    runtime = revision.serving.runtime or ServerRuntime()
+    template = _template(name, workload, revision, revision.serving.runtime or ServerRuntime())
+    if keys:
+        _trust_keys(template["spec"]["containers"][0])
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -117,7 +124,7 @@ def deployment(owner: dict[str, Any], workload: str, revision: Revision, replica
             "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": {LABEL_WORKLOAD: workload}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": checked_template(_template(name, workload, revision, runtime), revision.serving.pod_template),
+            "template": checked_template(template, revision.serving.pod_template),
         },
     }
 
@@ -201,6 +208,13 @@ def _container(revision: Revision, runtime: ServerRuntime, delay: str) -> dict[s
     if revision.serving.resources:
         container["resources"] = revision.serving.resources.model_dump(exclude_none=True)
     return container
+
+
+def _trust_keys(container: dict[str, Any]) -> None:
+    """The keys are mounted with the document; the server reads them anew for each request."""
+    container["args"].append(f"--keys=/etc/luntra/{KEYS}")
+    uid = {"name": "LUNTRA_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    container["env"] = [*container.get("env", []), uid]
 
 
 def _probe(path: str, period: int, failures: int) -> dict[str, Any]:
