@@ -45,6 +45,18 @@ def test_a_few_bad_windows_are_taken_for_noise(seen: list[Benchmarked]) -> None:
         guard.watch(one)
 
 
+def test_what_is_slow_without_the_benchmark_too_is_the_machines_doing() -> None:
+    """Breaks if a machine that gets busy during a benchmark is taken for a stable version that suffers from it."""
+    guard = Guard(rate=50, concurrency=4, before=0.010)
+    assert guard.slow(SLOW)
+    for _ in range(10):
+        guard.watch(SLOW, after=0.011)
+    guard.watch(SLOW, after=0.010)
+    guard.watch(SLOW, after=float("nan"))
+    with pytest.raises(CheckError, match="rose from 10 ms to 31 ms"):
+        guard.watch(SLOW, after=0.010)
+
+
 def test_a_very_fast_version_may_get_slower_by_what_timers_cost() -> None:
     guard = Guard(rate=50, concurrency=4, before=0.0005)
     for _ in range(5):

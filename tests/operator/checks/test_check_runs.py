@@ -236,7 +236,7 @@ async def test_measuring_again_leaves_stable_and_what_was_found_of_it_alone(serv
     assert outcome(verdict) == ("Fail", "P99AboveMaximum")
     assert verdict.message.endswith("measured twice")
     assert len(candidate.seen) == 20 + 2 * (20 * 2 + 20)
-    assert len(stable.seen) <= 20 + 20 * 2 + 20
+    assert [line.partition(",")[0] for line in verdict.log] == ["candidate"] * 20, "these are the windows of the second"
 
 
 async def test_a_stable_version_that_does_not_bear_the_rate_is_an_error_and_is_left_alone(serve: Serve) -> None:
@@ -311,9 +311,8 @@ async def test_versions_are_measured_in_turn(serve: Serve) -> None:
     candidate.delay = stable.delay = 0.02
     await run(benchmark(candidate, stable, maxP99Ratio=50, rate=60, concurrency=16))
     runs = "".join(order[i] for i in range(len(order)) if i == 0 or order[i] != order[i - 1])
-    assert order.count("c") == order.count("s") == 20 + 20 * 2 + 40, (
-        "warm-up, uncounted ones of each window, counted ones"
-    )
+    assert order.count("c") == 20 + 20 * 2 + 40, "warm-up, uncounted ones, counted ones"
+    assert order.count("s") > 20 * 2 + 40
     assert len(runs) >= 20, f"the versions took {len(runs)} turns: {runs}"
 
 

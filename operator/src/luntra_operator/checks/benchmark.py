@@ -145,30 +145,37 @@ class Benchmark:
             self._progress.note(_line(f"{name}, window {number}", seen))
             self._windows[name].append(seen)
             if name == "stable" and self._guard is not None:
-                self._guard.watch(seen)
+                slow = self._guard.slow(seen)
+                self._guard.watch(seen, (await self._gently(_UNCOUNTED + 3, rate)).p50 if slow else 0.0)
 
     async def _meet_stable(self, patience: float) -> None:
         """See what stable does before it is measured; without that it is not compared with."""
         rate = self._check.rate or 1.0
         count = max(min(_WARM_UP, int(rate)), _UNCOUNTED + 3)
         try:
-            async with asyncio.timeout(patience), self._connect["stable"]() as server:
-                await self._prepare("stable", server)
-                self._progress.doing = "asking stable at a quarter of the rate"
-                seen, begin = Tally(), self._clock()
-                await at_rate(lambda number: self._ask(server, "stable", number, seen), count, rate / 4, 1)
-                seen.busy = self._clock() - begin
+            async with asyncio.timeout(patience):
+                async with self._connect["stable"]() as server:
+                    await self._prepare("stable", server)
+                before = await self._gently(count, rate)
         except (ServerError, CheckError, TimeoutError) as error:
             why = str(error) or self._progress.waiting.removeprefix("stable ") or "did not answer in time"
             self._unmeasured = Unmeasured(why)
             return
-        before = seen.figures()
-        self._progress.note(_line("stable before", before))
-        if seen.failures > 1:
-            why = f"failed {seen.failures} of {before.requests} requests before it was measured ({before.error})"
+        if before.failures > 1:
+            why = f"failed {before.failures} of {before.requests} requests before it was measured ({before.error})"
             self._unmeasured = Unmeasured(why)
             return
         self._guard = Guard(rate, self._check.concurrency, before.p50)
+
+    async def _gently(self, count: int, rate: float) -> Benchmarked:
+        """See what stable does at a quarter of the rate, one request at a time."""
+        self._progress.doing = "asking stable at a quarter of the rate"
+        seen, begin = Tally(), self._clock()
+        async with self._connect["stable"]() as server:
+            await at_rate(lambda number: self._ask(server, "stable", number, seen), count, rate / 4, 1)
+        seen.busy = self._clock() - begin
+        self._progress.note(_line("stable at a quarter of the rate", seen.figures()))
+        return seen.figures()
 
     async def _warm_up(self, who: str) -> None:
         """Wait for the server, make its requests, and send some: first calls compile, allocate and fill caches."""

@@ -1,12 +1,14 @@
 """The guard of a stable version that has users: ends a benchmark under which it suffers. Pure.
 
-Told of each window that was measured of stable, it compares with what stable did before, at a quarter of the rate. One or two
-bad windows may be the machine's noise, three in a row are taken for the benchmark's doing; errors are not waited for. So
+Told of each window that was measured of stable, it compares with what stable does at a quarter of the rate: before, and right
+after a window that was slow. A busy machine is slow then too, so what remains is the benchmark's doing, and three such
+windows in a row end it; errors are not waited for. So
 stable is never under more than three windows (a seventh of the requests) that harm it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,19 +33,22 @@ class Guard:
     before: float
     _bad: int = 0
 
-    def watch(self, window: Benchmarked) -> None:
-        """Take note of one window of stable.
+    def slow(self, window: Benchmarked, after: float = 0.0) -> bool:
+        """Whether stable was slower than before, and than `after`, its median (s) right after the window."""
+        usual = self.before if math.isnan(after) else max(self.before, after)
+        return window.p50 > max(_TIMES_SLOWER * usual, usual + _SLOWER)
+
+    def watch(self, window: Benchmarked, after: float = 0.0) -> None:
+        """Take note of one window of stable, and of its median (s) right after where that was looked at.
 
         Raises:
             CheckError: it bears no more; StableOverloaded or StableDisturbed, with the figures.
         """
-        failures = round(window.error_rate * window.requests) if window.requests else 0
-        if failures > 1:
-            what = f"{failures} of {window.requests} requests to stable failed ({window.error})"
+        if window.failures > 1:
+            what = f"{window.failures} of {window.requests} requests to stable failed ({window.error})"
             raise CheckError("StableDisturbed", f"stopped: {what} at rate {self.rate:g}/s: {self._fix}")
         overloaded = window.unsent > 1 and window.share_unsent > _SHARE_UNSENT
-        slow = window.p50 > max(_TIMES_SLOWER * self.before, self.before + _SLOWER)
-        self._bad = self._bad + 1 if overloaded or slow else 0
+        self._bad = self._bad + 1 if overloaded or self.slow(window, after) else 0
         if self._bad < _IN_A_ROW:
             return
         if overloaded:
@@ -51,7 +56,9 @@ class Guard:
                 f"stable bore {window.throughput:.3g} requests/s with at most concurrency {self.concurrency} in flight"
             )
             raise CheckError("StableOverloaded", f"stopped: {bore}, rate is {self.rate:g}/s: {self._fix}")
-        slower = f"stable's median latency rose from {self.before * 1000:.3g} ms to {window.p50 * 1000:.3g} ms"
+        slower = (
+            f"stable's median latency rose from {max(self.before, after) * 1000:.3g} ms to {window.p50 * 1000:.3g} ms"
+        )
         raise CheckError("StableDisturbed", f"stopped: {slower} at rate {self.rate:g}/s: {self._fix}")
 
     @property

@@ -23,6 +23,11 @@ class Benchmarked:
     unsent: int = 0
 
     @property
+    def failures(self) -> int:
+        """How many requests failed."""
+        return round(self.error_rate * self.requests) if self.requests else 0
+
+    @property
     def share_unsent(self) -> float:
         """Share of the requests that were due and could not be sent."""
         return self.unsent / (self.requests + self.unsent) if self.unsent else 0.0
