@@ -347,6 +347,22 @@ def test_cancelling_the_queue_cancels_the_work_under_way() -> None:
     in_fake_time(scenario())
 
 
+def test_work_that_somebody_else_cancels_is_done_again() -> None:
+    async def scenario() -> None:
+        worked = Worked(takes=10)
+        queue = WorkQueue(worked, workers=1)
+        async with running(queue):
+            before = asyncio.all_tasks()
+            queue.add(A)
+            await asyncio.sleep(3)
+            (task,) = asyncio.all_tasks() - before
+            task.cancel()
+            await asyncio.sleep(20)
+            assert worked.times(A) == [0, 3]
+
+    in_fake_time(scenario())
+
+
 def test_overdue_is_how_long_a_due_key_has_found_no_worker() -> None:
     async def scenario() -> None:
         queue = WorkQueue(Worked(takes=500), workers=1)

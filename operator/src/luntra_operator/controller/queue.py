@@ -142,6 +142,9 @@ class WorkQueue:
         except Exception:  # whatever went wrong with one key must not stop the others
             again = self._back_off(key, self._max)
             log.exception("work on %s/%s failed %d times in a row, next in %.1f s", *key, self._failures[key], again)
+        except asyncio.CancelledError:  # the watch library, when it gives up, cancels every task that it does not know
+            self.add(key)
+            raise
         else:
             self._failures.pop(key, None)
         finally:
