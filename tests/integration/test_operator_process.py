@@ -34,32 +34,31 @@ async def test_process_leads_makes_its_key_tells_its_health_and_leaves_in_order(
             except aiohttp.ClientConnectionError:
                 return ""
 
-        running = asyncio.create_task(run(settings, stop))
-        cluster = Cluster(kube, namespace)
-        async with cluster.actors():
-            await cluster.apply("v1", steps=[])
-            await cluster.until_phase("Stable", "v1")
+        async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
+            tasks.create_task(run(settings, stop))
+            cluster = Cluster(kube, namespace)
+            async with cluster.actors():
+                await cluster.apply("v1", steps=[])
+                await cluster.until_phase("Stable", "v1")
 
-            async def counted() -> bool:
-                return 'luntra_objects{phase="Stable"} 1.0' in await told("metrics")
+                async def counted() -> bool:
+                    return 'luntra_objects{phase="Stable"} 1.0' in await told("metrics")
 
-            await cluster.until(counted)
-        assert await told("healthz") == "200 ok\n"
-        metrics = await told("metrics")
-        for line in (
-            "luntra_leader 1.0",
-            'luntra_rollouts_total{outcome="Promoted"} 1.0',
-            'luntra_watch_requests_total{kind="HTTPRoute",outcome="ok"}',
-            'luntra_api_requests_total{code="201",kind="secrets",verb="create"} 1.0',
-        ):
-            assert line in metrics, line
-        assert await kube.get(kinds.SECRET, namespace, KEY_STORE)
-        handed_out = await kube.get(kinds.CONFIG_MAP, namespace, f"{NAME}-w1")
-        assert handed_out
-        assert len(json.loads(handed_out["data"]["keys.json"])["keys"]) == 1
-        stop.set()
-        async with asyncio.timeout(30):
-            await running
+                await cluster.until(counted)
+            assert await told("healthz") == "200 ok\n"
+            metrics = await told("metrics")
+            for line in (
+                "luntra_leader 1.0",
+                'luntra_rollouts_total{outcome="Promoted"} 1.0',
+                'luntra_watch_requests_total{kind="HTTPRoute",outcome="ok"}',
+                'luntra_api_requests_total{code="201",kind="secrets",verb="create"} 1.0',
+            ):
+                assert line in metrics, line
+            assert await kube.get(kinds.SECRET, namespace, KEY_STORE)
+            handed_out = await kube.get(kinds.CONFIG_MAP, namespace, f"{NAME}-w1")
+            assert handed_out
+            assert len(json.loads(handed_out["data"]["keys.json"])["keys"]) == 1
+            stop.set()
         released = await kube.get(kinds.LEASE, namespace, lease.NAME)
         assert released
         assert released["spec"]["holderIdentity"] == ""

@@ -5,6 +5,7 @@ decides what a failure means. Requests that get no answer in time raise Unavaila
 """
 
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -61,7 +62,8 @@ class Kube:
             if _in_cluster() and not (context or kubeconfig):
                 config.load_incluster_config(client_configuration=settings)
             else:
-                await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=settings)
+                file = kubeconfig or os.environ.get("KUBECONFIG")  # the library looks when it is imported
+                await config.load_kube_config(config_file=file, context=context, client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise KubeError(
                 f"no usable kubeconfig: {error}; set KUBECONFIG or pass --kubeconfig and --context"
