@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -189,19 +190,19 @@ def _reply(status: int, text: str) -> Callable[[web.Request], Awaitable[web.Resp
 
 
 @pytest.mark.parametrize(
-    ("status", "text"),
+    ("status", "text", "words"),
     [
-        (200, "x" * (MOST + 1)),
-        (200, "<html>"),
-        (200, "{}"),
-        (302, ""),
-        (404, "404 page not found"),
-        (409, '{"error": "no"}'),
-        (503, '{"error": "starting"}'),
+        (200, "x" * (MOST + 1), "the answer is longer than 1048576 bytes"),
+        (200, "<html>", "200, and no answer of a model server: b'<html>'"),
+        (200, "{}", "200, and no answer"),
+        (302, "", "302, and no answer"),
+        (404, "404 page not found", "404, and no answer"),
+        (409, '{"error": "no"}', "409, and no answer"),
+        (503, '{"error": "starting"}', "starting (503)"),
     ],
     ids=lambda value: str(value)[:20],
 )
-async def test_what_no_model_server_answers_is_unreachable(status: int, text: str) -> None:
+async def test_what_no_model_server_answers_is_unreachable(status: int, text: str, words: str) -> None:
     """Breaks if whoever has the address now could fill the memory, send the client elsewhere or crash it."""
     app = web.Application()
     app.router.add_get(PATH, _reply(status, text))
@@ -210,7 +211,7 @@ async def test_what_no_model_server_answers_is_unreachable(status: int, text: st
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as session, asyncio.timeout(10):
-            with pytest.raises(UnreachableError):
+            with pytest.raises(UnreachableError, match=re.escape(words)):
                 await Pods(session, lambda: Ring.new(now()), now).state(
                     address(f"127.0.0.1:{runner.addresses[0][1]}"), MODEL
                 )
