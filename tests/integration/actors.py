@@ -158,6 +158,8 @@ def evicted(pod: Object) -> Object:
 class Gateway:
     """Accepts every HTTPRoute at once, and answers probes by the weights that it has accepted."""
 
+    kind = kinds.HTTP_ROUTE
+
     def __init__(self, kube: Kube, namespace: str) -> None:
         self._kube, self._namespace = kube, namespace
         self.weights: list[dict[str, int]] = []
@@ -165,14 +167,16 @@ class Gateway:
     async def run(self) -> None:
         while True:
             with suppress(KindMissingError):
-                for route in await self._kube.list(kinds.HTTP_ROUTE, self._namespace):
+                for route in await self._kube.list(self.kind, self._namespace):
                     await self._accept(route)
             await asyncio.sleep(PERIOD)
 
-    async def _accept(self, route: Object) -> None:
-        weights = {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0].get("backendRefs", [])}
+    def _follow(self, weights: dict[str, int]) -> None:
         if not self.weights or self.weights[-1] != weights:
             self.weights.append(weights)
+
+    async def _accept(self, route: Object) -> None:
+        self._follow({ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0].get("backendRefs", [])})
         condition = {
             "status": "True",
             "reason": "Accepted",
@@ -190,40 +194,19 @@ class Gateway:
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What a look through this gateway shows, by revision."""
-        return await answers(self._kube, namespace, self.weights)
+        found: Counter[str] = Counter()
+        for deployment in await self._kube.list(kinds.DEPLOYMENT, namespace):
+            weight = self.weights[-1].get(deployment["metadata"]["name"], 0) if self.weights else 0
+            if weight:
+                found[deployment["metadata"]["labels"][LABEL_REVISION]] += weight
+        return found or None
 
 
-class Mesh:
+class Mesh(Gateway):
     """Istio's gateway: reports nothing, and answers probes by the weights of the VirtualService."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._namespace = kube, namespace
-        self.weights: list[dict[str, int]] = []
+    kind = kinds.VIRTUAL_SERVICE
 
-    async def run(self) -> None:
-        while True:
-            with suppress(KindMissingError):
-                for service in await self._kube.list(kinds.VIRTUAL_SERVICE, self._namespace):
-                    weights = {
-                        one["destination"]["host"]: one["weight"]
-                        for route in service["spec"]["http"]
-                        for one in route.get("route", [])
-                        if one["destination"]["host"].startswith("digits-w")
-                    }
-                    if not self.weights or self.weights[-1] != weights:
-                        self.weights.append(weights)
-            await asyncio.sleep(PERIOD)
-
-    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
-        """What a look through this gateway shows, by revision."""
-        return await answers(self._kube, namespace, self.weights)
-
-
-async def answers(kube: Kube, namespace: str, history: list[dict[str, int]]) -> Counter[str] | None:
-    """Answers by revision of a gateway that follows the last of these weights."""
-    found: Counter[str] = Counter()
-    for deployment in await kube.list(kinds.DEPLOYMENT, namespace):
-        weight = history[-1].get(deployment["metadata"]["name"], 0) if history else 0
-        if weight:
-            found[deployment["metadata"]["labels"][LABEL_REVISION]] += weight
-    return found or None
+    async def _accept(self, route: Object) -> None:
+        destinations = [one for rule in route["spec"]["http"] for one in rule.get("route", [])]
+        self._follow({one["destination"]["host"]: one["weight"] for one in destinations})

@@ -101,12 +101,16 @@ def install(api_server: control_plane.ApiServer, kubectl: Path, crds: Path) -> N
 @pytest.fixture(scope="session")
 def custom_resources(api_server: control_plane.ApiServer, kubectl: Path, model_deployment_crd: None) -> None:
     """The CRDs of Luntra and of the Gateway API."""
-    folder = gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, Progress())
-    install(api_server, kubectl, folder / "config/crd/standard")
+    install(api_server, kubectl, gateway_api())
 
 
-def install_istio(api_server: control_plane.ApiServer, kubectl: Path, scratch: Path) -> None:
-    """Apply Istio's CRDs, by a file in the folder `scratch`."""
+def gateway_api(scratch: Path | None = None) -> Path:
+    """The CRDs of the Gateway API; they are a folder already."""
+    return gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, Progress()) / "config/crd/standard"
+
+
+def istio_api(scratch: Path) -> Path:
+    """Istio's CRDs, in a file that is written into the folder `scratch`."""
     file = scratch / "istio.yaml"
     file.write_text(istio.crds(Progress()))
-    install(api_server, kubectl, file)
+    return file

@@ -1,7 +1,7 @@
 """Rollouts by a VirtualService against a real API server with Istio's own CRDs: what is written is valid, foreign content survives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from e2e.kind import control_plane
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from tests.integration import actors
-from tests.integration.conftest import install, install_istio
+from tests.integration.conftest import install, istio_api
 from tests.integration.test_operator_scenarios import Cluster, model_deployment
 
 pytestmark = pytest.mark.timeout(120)
@@ -45,35 +45,12 @@ async def cluster(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Meshed]:
-    await asyncio.to_thread(install_istio, controllers, kubectl, tmp_path)
+    await asyncio.to_thread(install, controllers, kubectl, istio_api(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(controllers.kubeconfig))
     async with Kube.connect(kubeconfig=str(controllers.kubeconfig)) as kube:
         fresh = Meshed(kube, namespace)
         async with fresh.actors():
             yield fresh
-
-
-async def test_missing_istio_is_a_clear_condition_and_is_picked_up_when_it_appears(
-    program: Callable[[str], Path], kubectl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On an API server of its own, since CRDs are shared by all tests of the other."""
-    with control_plane.running(program) as server:
-        control_plane.start_controllers(server, program)
-        await asyncio.to_thread(install, server, kubectl, Path("crds"))
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
-        async with Kube.connect(kubeconfig=str(server.kubeconfig)) as kube:
-            cluster = Meshed(kube, "default")
-            async with cluster.operator(), cluster.actors():
-                await cluster.apply("v1")
-
-                async def told() -> bool:
-                    conditions = {one["type"]: one["reason"] for one in (await cluster.status()).get("conditions", [])}
-                    return conditions.get("Ready") == "IstioMissing"
-
-                await cluster.until(told)
-                await asyncio.to_thread(install_istio, server, kubectl, tmp_path)
-                await cluster.until_phase("Stable", "v1")
-            assert cluster.gateway.weights == [{"digits-w1": 100}]
 
 
 async def test_r1_r9_r17_weights_go_up_beside_what_others_wrote_and_all_goes_with_its_owner(cluster: Meshed) -> None:

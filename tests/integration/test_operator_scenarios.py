@@ -57,7 +57,7 @@ class Cluster:
     def __init__(self, kube: Kube, namespace: str) -> None:
         self.kube, self.namespace = kube, namespace
         self.kubelet = actors.Kubelet(kube, namespace)
-        self.gateway: actors.Gateway | actors.Mesh = actors.Gateway(kube, namespace)
+        self.gateway = actors.Gateway(kube, namespace)
 
     @asynccontextmanager
     async def actors(self) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """Endpoints of a ModelDeployment `digits` for the tests of traffic."""
 
+import copy
 from typing import Any
 
 from luntra_operator.api.validation import parse_spec
@@ -23,3 +24,19 @@ def endpoint(traffic: Object | None, uid: str = "u1", services: tuple[Object, ..
 def service(name: str, *ports: int) -> Object:
     """A live Service with these ports."""
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": port} for port in ports]}}
+
+
+def applied(body: Object, operations: list[Object]) -> Object:
+    """The body after a JSON Patch (only what our patches use of RFC 6902)."""
+    result = copy.deepcopy(body)
+    for operation in operations:
+        *parents, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+        target: Any = result
+        for part in parents:
+            target = target[int(part)] if isinstance(target, list) else target[part]
+        if operation["op"] == "test":
+            assert target[last] == operation["value"]
+            continue
+        assert operation["op"] == "add"
+        target[last] = operation["value"]
+    return result

@@ -9,6 +9,7 @@ import pytest
 from luntra_operator.api.spec import GatewayTraffic
 from luntra_operator.traffic import httproute
 from luntra_operator.traffic.owned import frame_hash
+from tests.operator.traffic.endpoints import applied
 
 Object = dict[str, Any]
 OURS = frozenset({"digits-w1", "digits-w2"})
@@ -51,19 +52,8 @@ def patched(
     intent: str = "2/def/30",
     change: Literal["Keep", "Widen", "Replace"] = "Keep",
 ) -> Object:
-    """The body after the JSON Patch that is made for it (only what our patches use of RFC 6902)."""
-    result = copy.deepcopy(body)
-    for operation in ROUTE.patch(body, OURS, content, weights, intent, change):
-        *parents, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
-        target: Any = result
-        for part in parents:
-            target = target[int(part)] if isinstance(target, list) else target[part]
-        if operation["op"] == "test":
-            assert target[last] == operation["value"]
-            continue
-        assert operation["op"] == "add"
-        target[last] = operation["value"]
-    return result
+    """The body after the JSON Patch that is made for it."""
+    return applied(body, ROUTE.patch(body, OURS, content, weights, intent, change))
 
 
 def test_new_route_has_one_rule_with_weighted_backends_and_the_intent() -> None:

@@ -9,6 +9,7 @@ import pytest
 from luntra_operator.api.spec import IstioTraffic
 from luntra_operator.traffic.owned import frame_hash
 from luntra_operator.traffic.virtualservice import OwnedVirtualService, frame
+from tests.operator.traffic.endpoints import applied
 
 Object = dict[str, Any]
 OURS = frozenset({"digits-w1", "digits-w2"})
@@ -47,18 +48,8 @@ def patched(
     intent: str = "2/def/30",
     change: Literal["Keep", "Widen", "Replace"] = "Keep",
 ) -> Object:
-    """The body after the JSON Patch that is made for it (only what our patches use of RFC 6902)."""
-    result = copy.deepcopy(body)
-    test, *operations = SERVICE.patch(body, OURS, content, weights, intent, change)
-    assert test == {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
-    for operation in operations:
-        assert operation["op"] == "add"
-        *parents, last = operation["path"].split("/")[1:]
-        target: Any = result
-        for part in parents:
-            target = target[int(part)] if isinstance(target, list) else target[part]
-        target[last] = operation["value"]
-    return result
+    """The body after the JSON Patch that is made for it."""
+    return applied(body, SERVICE.patch(body, OURS, content, weights, intent, change))
 
 
 def test_new_one_divides_the_models_own_paths_among_the_workloads_services() -> None:
