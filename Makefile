@@ -14,7 +14,7 @@ OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries
+.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving clean binaries pilot
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -37,10 +37,10 @@ simulate: setup ## The whole controller in a simulated world, one story per seed
 integration: setup binaries ## The chart, and the operator against a real API server (helm, etcd, kube-apiserver as processes)
 	@$(PYTEST) tests/charts tests/integration
 
-e2e: setup binaries cluster-up images ## The scenarios and the demo on a real kind cluster
+e2e: setup binaries pilot cluster-up images ## The scenarios and the demo on a real kind cluster
 	@$(PYTEST) e2e/scenarios
 
-scenario: setup binaries cluster-up images ## One acceptance scenario wherever it is tested: make scenario R=R7 (or H3)
+scenario: setup binaries pilot cluster-up images ## One acceptance scenario wherever it is tested: make scenario R=R7 (or H3)
 	@test -n "$(R)" || { echo "which one? make scenario R=R7"; exit 2; }
 	@$(PYTEST) tests/operator tests/serving tests/integration e2e/scenarios -k "_$(shell echo $(R) | tr RH rh)_"
 
@@ -75,6 +75,9 @@ protos: setup ## Compile the gRPC protocol's messages
 
 binaries: setup
 	@$(RUN) python -m e2e.kind binaries > /dev/null
+
+pilot: setup
+	@$(RUN) python -m e2e.kind binaries pilot-discovery > /dev/null
 
 images: setup ## Build the operator's and the onnx inference image (VARIANT=torch for the 5 GB one)
 	@$(RUN) python -m e2e.kind images --variant $(or $(VARIANT),onnx)
