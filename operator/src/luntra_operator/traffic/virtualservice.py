@@ -2,8 +2,9 @@
 
 Each workload has a Service of its own, so one http route with Services as destinations divides the traffic; subsets, and the
 DestinationRule that would have to be there before them, are not needed. Destinations are short names, which Istio completes
-with the VirtualService's namespace and its own idea of the cluster's domain. Istio reports nothing in the status: whether a
-weight is in force only a look through the data plane tells.
+with the VirtualService's namespace and its own idea of the cluster's domain. A destination of weight 0 gets no request, but a
+gateway that knows only what routes name hears of it. Istio reports nothing in the status: whether a weight is in force only a
+look through the data plane tells.
 
 An http route in front of ours gets its requests first. So ours, where somebody has removed it, comes back at the front: it
 matches the model's own paths only.
