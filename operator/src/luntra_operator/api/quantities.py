@@ -5,6 +5,7 @@ Two spellings of one value must give one revision hash: `1` = `"1"` = `1000m`, `
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
@@ -20,6 +21,7 @@ _SUFFIX: Final = {
 }
 
 
+@lru_cache(maxsize=1024)
 def seconds(duration: str) -> float:
     """Seconds of a duration such as `500ms`, `30s` or `1m30s`.
 

@@ -31,6 +31,15 @@ from .check_runs import check_runs
 
 Object = dict[str, Any]
 
+_OWNED = (
+    kinds.CONTROLLER_REVISION,
+    kinds.DEPLOYMENT,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.POD_DISRUPTION_BUDGET,
+    kinds.JOB,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Children:
@@ -60,12 +69,6 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
     """
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
     selector = f"{LABEL_DEPLOYMENT}={name}"
-    labelled: list[Object] = []
-
-    async def owned(kind: kinds.Kind) -> list[Object]:
-        found = await kube.list(kind, namespace, selector)
-        labelled.extend(found)
-        return [child for child in found if owned_by(owner, child)]
 
     async def route(ref: Ref) -> list[tuple[Ref, Object | None]]:
         try:
@@ -73,25 +76,14 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
         except KindMissingError:
             return []
 
-    (
-        (revisions, deployments, services, config_maps, budgets, jobs),
-        (pods, slices, main),
-        found,
-    ) = await asyncio.gather(
-        asyncio.gather(
-            owned(kinds.CONTROLLER_REVISION),
-            owned(kinds.DEPLOYMENT),
-            owned(kinds.SERVICE),
-            owned(kinds.CONFIG_MAP),
-            owned(kinds.POD_DISRUPTION_BUDGET),
-            owned(kinds.JOB),
-        ),
-        asyncio.gather(
-            kube.list(kinds.POD, namespace, selector),
-            kube.list(kinds.ENDPOINT_SLICE, namespace, selector),
-            kube.get(kinds.SERVICE, namespace, name),
-        ),
+    labelled, main, found = await asyncio.gather(
+        asyncio.gather(*(kube.list(kind, namespace, selector) for kind in (*_OWNED, kinds.POD, kinds.ENDPOINT_SLICE))),
+        kube.get(kinds.SERVICE, namespace, name),
         asyncio.gather(*(route(ref) for ref in routes.refs(name, spec))),
+    )
+    *mine, pods, slices = labelled
+    revisions, deployments, services, config_maps, budgets, jobs = (
+        [child for child in children if owned_by(owner, child)] for children in mine
     )
     named = [service for service in services if service["metadata"]["name"] != name]
     return Children(
@@ -104,7 +96,9 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
         slices=slices,
         jobs=jobs,
         routes=dict(one for known in found for one in known),
-        taken=frozenset(child["metadata"]["labels"].get(LABEL_WORKLOAD, "") for child in (*labelled, *pods, *slices)),
+        taken=frozenset(
+            child["metadata"]["labels"].get(LABEL_WORKLOAD, "") for children in labelled for child in children
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """Pure translation of live Kubernetes objects into the engine's own words."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Reason
@@ -16,7 +16,7 @@ _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerEr
 
 
 def workloads(
-    names: Iterable[str],
+    names: Collection[str],
     deployments: list[Object],
     services: list[Object],
     config_maps: list[Object],
@@ -27,11 +27,15 @@ def workloads(
     """The workloads of those names, each with what exists of it."""
     present = [{child["metadata"]["name"] for child in children} for children in (deployments, services, config_maps)]
     by_name = {child["metadata"]["name"]: child for child in deployments}
+    living: dict[str | None, list[Pod]] = {}
+    for pod in pods:
+        if label(pod, LABEL_WORKLOAD) in names and not _leaving(pod):
+            living.setdefault(label(pod, LABEL_WORKLOAD), []).append(read_pod(pod))
     return {
         name: Workload(
             name=name,
             replicas=by_name[name]["spec"].get("replicas", 1) if name in by_name else None,
-            pods=tuple(read_pod(pod) for pod in pods if label(pod, LABEL_WORKLOAD) == name and not _leaving(pod)),
+            pods=tuple(living.get(name, ())),
             endpoints=ready_endpoints(slices, name),
             complete=all(name in names_present for names_present in present),
             protected=any(budget["metadata"]["name"] == name for budget in budgets),

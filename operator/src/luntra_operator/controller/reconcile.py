@@ -280,16 +280,13 @@ def event_object(owner: Object, event: Event, attempt: int, now: datetime) -> Ob
     }
 
 
-def _decisions(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+def _decisions(status: ModelDeploymentStatus) -> dict[str, Any]:
     """The status without what is only reported."""
-
-    def uncounted(version: Any) -> Any:
-        return version.model_copy(update={"ready_replicas": 0}) if version else None
-
     metrics = [(one.name, one.verdict) for one in status.metrics]
     reported = {"replicas": 0, "selector": "", "conditions": _verdicts(status), "metrics": metrics}
-    counted = {name: uncounted(getattr(status, name)) for name in ("stable", "candidate", "previous")}
-    return status.model_copy(update=reported | counted)
+    versions = {role: getattr(status, role) for role in ("stable", "candidate", "previous")}
+    uncounted = {role: {**vars(one), "ready_replicas": 0} if one else None for role, one in versions.items()}
+    return {**vars(status), **reported, **uncounted}
 
 
 def _verdicts(status: ModelDeploymentStatus) -> list[tuple[str, str, str]]:

@@ -97,6 +97,9 @@ def _built(
 ) -> ConditionStatus:
     status: Literal["True", "False"] = "True" if value else "False"
     known = next((one for one in before if one.type == kind), None)
+    told = {"status": status, "reason": str(reason), "message": message[:1024], "observed_generation": generation}
+    if known and all(getattr(known, name) == value for name, value in told.items()):
+        return known
     return ConditionStatus(
         type=str(kind),
         status=status,

@@ -146,17 +146,14 @@ def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
 
 def _reported(turn: Turn, waiting: Problem | None) -> ModelDeploymentStatus:
     """The status with what is only reported: readiness, the scale subresource's fields, conditions."""
-    status = turn.status.model_copy(
-        update={
-            "observed_generation": turn.seen.generation,
-            "stable": _counted(turn, turn.status.stable),
-            "candidate": _counted(turn, turn.status.candidate),
-            "previous": _counted(turn, turn.status.previous),
-        }
-    )
+    status = turn.status
     serving = status.stable or status.candidate
     return status.model_copy(
         update={
+            "observed_generation": turn.seen.generation,
+            "stable": _counted(turn, status.stable),
+            "candidate": _counted(turn, status.candidate),
+            "previous": _counted(turn, status.previous),
             "conditions": conditions(turn, waiting),
             "replicas": len(turn.seen.workload(serving.workload).pods) if serving else 0,
             "selector": f"{LABEL_WORKLOAD}={serving.workload}" if serving else "",
@@ -165,6 +162,7 @@ def _reported(turn: Turn, waiting: Problem | None) -> ModelDeploymentStatus:
 
 
 def _counted(turn: Turn, version: VersionStatus | None) -> VersionStatus | None:
-    if version is None:
-        return None
-    return version.model_copy(update={"ready_replicas": turn.seen.workload(version.workload).ready_pods})
+    ready = turn.seen.workload(version.workload).ready_pods if version else 0
+    if version is None or version.ready_replicas == ready:
+        return version
+    return version.model_copy(update={"ready_replicas": ready})
