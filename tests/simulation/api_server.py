@@ -104,7 +104,7 @@ class ApiServer:
             raise ConflictError(f'{kind.plural} "{name}" already exists (409)')
         self._version += 1
         born = {"uid": f"{name}.{self._version}", "creationTimestamp": moment(self._clock()).isoformat()}
-        fresh = {**copied(body), "metadata": {"namespace": NAMESPACE, **copied(body["metadata"]), **born}}
+        fresh = {**body, "metadata": {"namespace": NAMESPACE, **body["metadata"], **born}}
         return self._commit(caller, "create", kind, None, fresh)
 
     def apply(self, caller: Caller, kind: Kind, body: Object) -> Object:
@@ -112,7 +112,7 @@ class ApiServer:
         before = self.find(kind, body["metadata"]["name"])
         if before is None:
             return self.create(caller, kind, body)
-        after = {**before, **copied(body), "metadata": {**before["metadata"], **copied(body["metadata"])}}
+        after = {**before, **body, "metadata": {**before["metadata"], **body["metadata"]}}
         return self._commit(caller, "apply", kind, before, after)
 
     def patch(self, caller: Caller, kind: Kind, name: str, operations: Sequence[Mapping[str, Any]]) -> Object:
@@ -126,7 +126,7 @@ class ApiServer:
         after = copied(before)
         for operation in operations:
             _operate(after, operation)
-        return self._commit(caller, "patch", kind, before, copied(after))
+        return self._commit(caller, "patch", kind, before, after)
 
     def merge(self, caller: Caller, kind: Kind, name: str, change: Object) -> Object:
         """JSON Merge Patch.
@@ -135,7 +135,7 @@ class ApiServer:
             NotFoundError: the object does not exist.
         """
         before = self._existing(kind, name)
-        return self._commit(caller, "merge", kind, before, _merged(copied(before), copied(change)))
+        return self._commit(caller, "merge", kind, before, _merged(copied(before), change))
 
     def replace_status(self, caller: Caller, kind: Kind, body: Object) -> Object:
         """Replace the status subresource and nothing else.
@@ -147,7 +147,7 @@ class ApiServer:
         before = self._existing(kind, body["metadata"]["name"])
         if any(before["metadata"][key] != body["metadata"][key] for key in ("resourceVersion", "uid")):
             raise ConflictError(f"{body['metadata']['name']}: the object has been modified (409)")
-        return self._commit(caller, "status", kind, before, {**before, "status": copied(body["status"])})
+        return self._commit(caller, "status", kind, before, {**before, "status": body["status"]})
 
     def delete(self, caller: Caller, kind: Kind, name: str) -> None:
         """Remove an object, if it exists; what it owns is the garbage collector's business."""
@@ -178,7 +178,7 @@ class ApiServer:
 
     def _commit(self, caller: Caller, verb: str, kind: Kind, before: Object | None, after: Object) -> Object:
         if after == before:
-            return copied(after)  # a write that changes nothing makes no version and no news
+            return after  # a write that changes nothing makes no version and no news
         self._version += 1
         generation = before["metadata"]["generation"] if before else 0
         meta = after["metadata"]
@@ -187,7 +187,7 @@ class ApiServer:
         stored = {**after, "metadata": {**meta, "generation": generation, "resourceVersion": str(self._version)}}
         self._objects.setdefault(kind.plural, {})[meta["name"]] = stored
         self._tell(Write(self._clock(), caller, verb, kind, meta["name"], before, stored))
-        return copied(stored)
+        return stored
 
     def _tell(self, write: Write) -> None:
         for listener in self.listeners:

@@ -50,7 +50,12 @@ class Process:
         self._wire: Wire | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news: dict[str, float] = {}
-        self.turns = self.requests = 0
+        self.turns = self._sent = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests of all processes so far."""
+        return self._sent + (self._wire.requests if self._wire else 0)
 
     def start(self) -> None:
         """Start with an empty memory."""
@@ -88,7 +93,7 @@ class Process:
     def _end(self) -> None:
         if self._wire is not None:
             self._wire.cut()
-            self.requests += self._wire.requests
+            self._sent += self._wire.requests
         for task in self._tasks:
             task.cancel()
         self._wire = self._watches = None

@@ -53,12 +53,12 @@ class Story:
         random.seed(seed)  # the queue's jitter
         later = self._loop.call_later
         self._trace = Trace(self._loop.time)
-        self._server = ApiServer(self._loop.time)
+        self.server = ApiServer(self._loop.time)
         self._weather = self._drawn_weather()
-        self._cluster = Cluster(self._server, self._stream("cluster"), later)
-        self._gateway = Gateway(self._server, self._stream("gateway"), later)
+        self._cluster = Cluster(self.server, self._stream("cluster"), later)
+        self._gateway = Gateway(self.server, self._stream("gateway"), later)
         self._process = Process(
-            self._server,
+            self.server,
             self._gateway,
             self._weather,
             self._stream("process"),
@@ -70,8 +70,8 @@ class Story:
         self._meddling = self._rng.choice((0.0, 0.0, 0.05, 0.2))
         self._violated: str | None = None
         self._over = asyncio.Event()
-        invariants = Invariants(self._server, self._cluster, self._gateway, self._violation)
-        self._server.listeners += [
+        invariants = Invariants(self.server, self._cluster, self._gateway, self._violation)
+        self.server.listeners += [
             self._trace.heard,
             invariants.heard,
             self._cluster.heard,
@@ -100,7 +100,7 @@ class Story:
         draw = self._rng.choice
         return User(
             name,
-            self._server,
+            self.server,
             self._stream(name),
             self._loop.call_later,
             plan=draw(("two", "two", "three", "one", "none")),
@@ -137,7 +137,7 @@ class Story:
 
     def _judge(self) -> None:
         for user in self._users:
-            for wrong in wrong_at_the_end(self._server, self._cluster, self._gateway, user.name):
+            for wrong in wrong_at_the_end(self.server, self._cluster, self._gateway, user.name):
                 self._violation(wrong)
 
     def _violation(self, what: str) -> None:
@@ -176,7 +176,7 @@ class Story:
         """Pods of one workload crash (also for good), are evicted or drained, or are unready for a moment: one of them, or all."""
         workloads = [
             one["metadata"]["name"]
-            for one in self._server.all(kinds.DEPLOYMENT)
+            for one in self.server.all(kinds.DEPLOYMENT)
             if one["metadata"]["name"].startswith(f"{user.name}-")
         ]
         if not workloads:

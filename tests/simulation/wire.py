@@ -15,7 +15,7 @@ from luntra_operator.kube.client import REQUEST_TIMEOUT
 from luntra_operator.kube.errors import KubeError, RefusedError, UnavailableError
 from luntra_operator.kube.kinds import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Kind
 
-from .api_server import ApiServer, Caller, Object, belongs_to, copied
+from .api_server import ApiServer, Caller, Object, belongs_to
 
 OPERATOR = "operator"
 
@@ -60,7 +60,8 @@ class Wire:
         """Connect to `server`; `meddle` is told of each write that is about to take effect, and may be quicker."""
         self._server, self._weather, self._kill, self._meddle = server, weather, kill, meddle
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[asyncio.Future[Any], None] = {}
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._due: dict[float, list[tuple[Callable[..., None], asyncio.Future[Any], tuple[Any, ...]]]] = {}
         self._turns: dict[str, float] = {}
         self._dead = False
         self.requests = 0
@@ -73,20 +74,13 @@ class Wire:
 
     # The port that the controller uses.
 
-    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+    def get(self, kind: Kind, namespace: str | None, name: str) -> asyncio.Future[Any]:
         """See `Kube.get`."""
+        return self._read(self._found, kind, name)
 
-        def read() -> Object | None:
-            if kind is MODEL_DEPLOYMENT:
-                self._turns[name] = self._loop.time()
-            found = self._server.find(kind, name)
-            return copied(found) if found else None
-
-        return await self._read(read)
-
-    async def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
+    def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> asyncio.Future[Any]:
         """See `Kube.list`."""
-        return await self._read(lambda: self._server.list(kind, selector))
+        return self._read(self._server.list, kind, selector)
 
     async def create(self, kind: Kind, body: Object) -> Object:
         """See `Kube.create`."""
@@ -114,19 +108,30 @@ class Wire:
 
     # How it gets there.
 
-    async def _read(self, read: Callable[[], Any]) -> Any:
+    def _found(self, kind: Kind, name: str) -> Object | None:
+        """An object; of a ModelDeployment a copy, as the operator keeps the resourceVersion of its last write in it."""
+        found = self._server.find(kind, name)
+        if kind is not MODEL_DEPLOYMENT or found is None:
+            return found
+        self._turns[name] = self._loop.time()
+        return {**found, "metadata": dict(found["metadata"])}
+
+    def _read(self, read: Callable[[Any, Any], Any], kind: Kind, what: str | None) -> asyncio.Future[Any]:
+        """A future and no coroutine: there are a dozen reads in each turn, and a task for each would double the loop's work."""
         weather = self._weather
         fails = weather.happens(weather.fails)
+        return self._sent(weather.delay(), self._reads, fails, read, kind, what)
 
-        def arrives(answer: asyncio.Future[Any]) -> None:
-            if answer.done():
-                return
-            if fails or self._loop.time() < weather.out_until:
-                answer.set_exception(UnavailableError("no answer from the API server"))
-            else:
-                answer.set_result(read())
-
-        return await self._sent(weather.delay(), arrives)
+    def _reads(
+        self, answer: asyncio.Future[Any], fails: bool, read: Callable[[Any, Any], Any], kind: Kind, what: str | None
+    ) -> None:
+        self._pending.discard(answer)
+        if answer.done():
+            return
+        if fails or self._loop.time() < self._weather.out_until:
+            answer.set_exception(UnavailableError("no answer from the API server"))
+        else:
+            answer.set_result(read(kind, what))
 
     async def _write(self, kind: Kind, name: str, write: Callable[[Caller], Any]) -> Any:
         weather = self._weather
@@ -154,7 +159,8 @@ class Wire:
             if kills and not self._dead:
                 self._kill()
             if not answer.done():
-                self._loop.call_later(REQUEST_TIMEOUT if hangs else weather.delay(), _answered, answer, result, error)
+                wait = REQUEST_TIMEOUT if hangs else weather.delay()
+                self._loop.call_later(wait, self._answered, answer, result, error)
 
         return await self._sent(weather.delay(), arrives)
 
@@ -168,23 +174,30 @@ class Wire:
         if kind is not EVENT:
             self._meddle(kind, name)
 
-    async def _sent(self, delay: float, arrives: Callable[[asyncio.Future[Any]], None]) -> Any:
-        if self._dead:
-            raise asyncio.CancelledError
-        self.requests += 1
+    def _sent(self, delay: float, arrives: Callable[..., None], *what: Any) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._pending[answer] = None
-        self._loop.call_later(delay, arrives, answer)
-        try:
-            return await answer
-        finally:
-            self._pending.pop(answer, None)
+        if self._dead:
+            answer.cancel()
+            return answer
+        self.requests += 1
+        self._pending.add(answer)
+        due = self._loop.time() + delay
+        if due in self._due:
+            self._due[due].append((arrives, answer, what))
+        else:
+            self._due[due] = [(arrives, answer, what)]
+            self._loop.call_at(due, self._arrive, due)
+        return answer
 
+    def _arrive(self, due: float) -> None:
+        for arrives, answer, what in self._due.pop(due):
+            arrives(answer, *what)
 
-def _answered(answer: asyncio.Future[Any], result: Any, error: KubeError | None) -> None:
-    if answer.done():
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(result)
+    def _answered(self, answer: asyncio.Future[Any], result: Any, error: KubeError | None) -> None:
+        self._pending.discard(answer)
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
