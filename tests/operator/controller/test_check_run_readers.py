@@ -95,6 +95,12 @@ def test_complete_job_without_a_report_is_an_error_and_never_a_pass(message: str
     assert said(run_of(job(Complete="Done"), check_pod(message)))[:2] == ("Error", "NoReport")
 
 
+def test_complete_job_whose_pod_was_read_while_it_ran_has_no_verdict_yet() -> None:
+    running = check_pod(None)
+    running["status"] = {"phase": "Running", "containerStatuses": [{"name": "check", "state": {"running": {}}}]}
+    assert run_of(job(Complete="Done"), running).verdict is None
+
+
 FAILED = job(Failed="BackoffLimitExceeded")
 EVICTED = check_pod(None)
 EVICTED["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}

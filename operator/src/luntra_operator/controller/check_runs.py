@@ -71,6 +71,8 @@ def _run(job: Object, pods: list[Object], attempt: int) -> CheckRun:
         return CheckRun(None, message=_obstacle(name, pods), attempt=attempt, job=name)
     if last is not None and (failed is None or last.verdict not in ("Pass", "Fail")):
         return _reported(last, attempt, name)
+    if failed is None and not all(map(_ended, pods)):  # the pods were read a moment before the Job
+        return CheckRun(None, attempt=attempt, job=name)
     if failed is None:
         why = "the Job completed but left no report; its pod may have been removed"
         return CheckRun("Error", "NoReport", why, attempt, name)
@@ -111,6 +113,10 @@ def _obstacle(job: str, pods: list[Object]) -> str:
 def _terminations(pod: Object) -> list[Object]:
     statuses = pod.get("status", {}).get("containerStatuses") or []
     return [status["state"]["terminated"] for status in statuses if "terminated" in status.get("state", {})]
+
+
+def _ended(pod: Object) -> bool:
+    return bool(_terminations(pod)) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _report(pod: Object) -> CheckReport | None:
