@@ -47,6 +47,7 @@ scenario: setup binaries pilot cluster-up images ## One acceptance scenario wher
 soak: setup binaries cluster-up images ## What takes longer than `make test` may: swaps, storms, fuzzing and rollouts in full length, the torch image
 	@LUNTRA_STORM_ROUNDS=16384 LUNTRA_FUZZ_INPUTS=200000 LUNTRA_SWAPS=500 $(PYTEST) -s \
 		tests/serving/swap/test_storm.py tests/serving/test_fuzz.py tests/serving/test_endurance.py
+	@$(RUN) python -m tests.simulation --first 1000001 --seeds $(or $(SEEDS),100000)
 	@$(PYTEST) e2e/soak
 
 lint: setup types ## Formatting, lint, import contracts, generated files, chart

@@ -6,24 +6,32 @@ from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.validation import parse_spec
 from luntra_operator.kube import kinds
 
-from .api_server import ApiServer, Object
+from .api_server import ApiServer, Object, belongs_to
 from .cluster import Cluster
-from .gateway import Gateway, backends
+from .gateway import Gateway
+from .routes import backends
 
 FINAL = ("Stable", "RolledBack", "AwaitingApproval")
 
 
-def wrong_at_the_end(server: ApiServer, cluster: Cluster, gateway: Gateway, name: str) -> Iterator[str]:
-    """Sentences about what is not as it should be with one ModelDeployment and with what belongs to it."""
+def wrong_at_the_end(
+    server: ApiServer, cluster: Cluster, gateway: Gateway, name: str, *, restored: bool
+) -> Iterator[str]:
+    """Sentences about what is not as it should be with one ModelDeployment and with what belongs to it.
+
+    One that was `restored` without its status may wait for a person who tells it which version is stable.
+    """
     owner = server.find(kinds.MODEL_DEPLOYMENT, name)
     if owner is None:
         yield f"{name} does not exist"
         return
     status = owner.get("status", {})
+    if restored and _ready(status) == "False NeedsDecision":
+        return
     if status.get("phase") not in FINAL:
         yield f"{name} does not come to an end: {status.get('phase')}, {_ready(status)}"
         return
-    yield from _strangers(server)
+    yield from _strangers(server, name)
     yield from _children(server, owner)
     revision, stable = revision_hash(parse_spec(owner["spec"])), status.get("stable")
     if status["phase"] == "RolledBack" and status.get("rejectedRevision") != revision:
@@ -48,7 +56,9 @@ def _children(server: ApiServer, owner: Object) -> Iterator[str]:
     name, status = owner["metadata"]["name"], owner["status"]
     wanted = {status[role]["workload"] for role in ("stable", "candidate") if status.get(role)}
     route = server.find(kinds.HTTP_ROUTE, name)
-    spare = set(backends(route)) if route and not status.get("stable") else set()
+    service = server.find(kinds.SERVICE, name)
+    serving = set(backends(route)) if route else set(service["spec"]["selector"].values()) if service else set()
+    spare = set() if status.get("stable") else serving
     for kind in (kinds.DEPLOYMENT, kinds.CONFIG_MAP):
         found = set(_names(server, kind, owner)) - spare
         if found != wanted - spare:
@@ -79,14 +89,14 @@ def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) ->
         yield f"the gateway sends {forced}, not {wanted}"
 
 
-def _strangers(server: ApiServer) -> Iterator[str]:
+def _strangers(server: ApiServer, name: str) -> Iterator[str]:
     """Nothing is left of an object that was deleted and made anew."""
     alive = {body["metadata"]["uid"] for body in server.all(kinds.MODEL_DEPLOYMENT)}
     for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.HTTP_ROUTE, kinds.CONTROLLER_REVISION):
         for body in server.all(kind):
             if not alive & {ref["uid"] for ref in body["metadata"]["ownerReferences"]}:
                 yield f"{kind.kind} {body['metadata']['name']} is left behind"
-    found = {body["metadata"]["name"] for body in server.all(kinds.SERVICE)}
+    found = {one for body in server.all(kinds.SERVICE) if belongs_to(one := body["metadata"]["name"]) == name}
     workloads = {body["metadata"]["name"] for body in server.all(kinds.DEPLOYMENT)}
     if extra := found - workloads - {body["metadata"]["name"] for body in server.all(kinds.MODEL_DEPLOYMENT)}:
         yield f"Services {sorted(extra)} are left over"

@@ -10,18 +10,13 @@ from luntra_operator.controller.dataplane import SAMPLES
 from luntra_operator.kube import kinds
 from luntra_operator.rollout.observed import BROKEN
 
-from .api_server import ApiServer, Caller, Object, Write
+from .api_server import ApiServer, Caller, Write
 from .cluster import Later
+from .routes import backends
 
 GATEWAY = Caller("gateway")
 PROXY_LAG = 1.0
 """Longest time, in seconds, from reading a route to sending requests as it says."""
-
-
-def backends(route: Object) -> dict[str, int]:
-    """Weight by backend over all rules of a route."""
-    refs = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
-    return {ref["name"]: ref.get("weight", 1) for ref in refs}
 
 
 def _foreign(backend: str) -> bool:
@@ -30,12 +25,13 @@ def _foreign(backend: str) -> bool:
 
 
 class Gateway:
-    """`in_force` is what the proxies do now, by route; `stuck_until` when the controller reads routes again."""
+    """`in_force` and `hosts_in_force` are what the proxies do now, by route; `stuck_until` when the controller reads routes again."""
 
     def __init__(self, server: ApiServer, rng: random.Random, later: Later) -> None:
         """Serve the routes that `server` stores."""
         self._server, self._rng, self._later = server, rng, later
         self.in_force: dict[str, dict[str, int]] = {}
+        self.hosts_in_force: dict[str, set[str]] = {}
         self.stuck_until = 0.0
         self.reachable = True
         self._reads = 0
@@ -57,8 +53,9 @@ class Gateway:
             return
         route = self._server.find(kinds.HTTP_ROUTE, name)
         told = backends(route) if route else {}
+        hosts = set(route["spec"].get("hostnames") or ()) if route else set()
         self._reads += 1
-        self._later(self._rng.random() * PROXY_LAG, self._follow, name, told, self._reads)
+        self._later(self._rng.random() * PROXY_LAG, self._follow, name, told, hosts, self._reads)
         if route is None:
             return
         missing = [name for name in told if not _foreign(name) and self._server.find(kinds.SERVICE, name) is None]
@@ -73,16 +70,17 @@ class Gateway:
         parents = [{"parentRef": parent, "conditions": conditions} for parent in route["spec"]["parentRefs"]]
         self._server.report(GATEWAY, kinds.HTTP_ROUTE, name, {"parents": parents})
 
-    def _follow(self, name: str, weights: dict[str, int], number: int) -> None:
+    def _follow(self, name: str, weights: dict[str, int], hosts: set[str], number: int) -> None:
         if number > self._followed.get(name, 0):
-            self.in_force[name], self._followed[name] = weights, number
+            self.in_force[name], self.hosts_in_force[name], self._followed[name] = weights, hosts, number
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What `luntra_operator.controller.dataplane.DataPlane` would see."""
         await asyncio.sleep(0.01)
         told = self.in_force.get(model, {}).items()
         weights = {name: weight for name, weight in told if weight and not _foreign(name)}  # others send no revision
-        if not self.reachable or not weights:
+        asked = set((spec.gateway and spec.gateway.hostnames) or ())
+        if not self.reachable or not weights or asked - self.hosts_in_force[model]:
             return None
         found = self._rng.choices(list(weights), list(weights.values()), k=SAMPLES)
         return Counter(self._revision(name) for name in found)

@@ -4,19 +4,18 @@ A promise speaks of what the operator could know. Between its reads and its writ
 workload counts as alive if it had a ready endpoint at any time since the turn began that led to the write.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from luntra_operator.api.quantities import seconds
-from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, LABEL_REVISION
+from luntra_operator.api.vocabulary import ANNOTATION_INTENT, LABEL_REVISION, LABEL_WORKLOAD
 from luntra_operator.kube import kinds
 
-from .api_server import ApiServer, Object, Write, belongs_to, copied, moment
+from .api_server import ApiServer, Object, Write, belongs_to, moment
 from .cluster import Cluster
-from .gateway import Gateway, backends
+from .gateway import Gateway
+from .routes import backends, others_share, ours
 from .wire import OPERATOR
 
 MD = kinds.MODEL_DEPLOYMENT
@@ -41,6 +40,7 @@ class Memory:
     revision_of: dict[str, str] = field(default_factory=dict)
     paused_since: float | None = None
     approval_edited: float = 0.0
+    tampered: bool = False
     route_edited: float = float("-inf")
 
 
@@ -113,11 +113,26 @@ class Invariants:
         if write.verb == "status":
             self._status(write, after, memory)
             return
+        if write.before and "status" in write.before and "status" not in after:
+            self._forgotten(after, memory)
         rollout = after["spec"]["rollout"]
         paused = rollout.get("paused", False)
         memory.paused_since = (memory.paused_since or write.at) if paused else None
         if write.before and write.before["spec"]["rollout"]["approval"] != rollout["approval"]:
             memory.approval_edited = write.at
+
+    def _forgotten(self, after: Object, memory: Memory) -> None:
+        """With the status goes what it knew of versions taken back; a route that gives them nothing still tells."""
+        route = self._server.find(kinds.HTTP_ROUTE, after["metadata"]["name"])
+        without = {name for name, weight in backends(route).items() if not weight} if route else set()
+        memory.banned &= set() if memory.tampered else without
+        kinds_left = (*CHILDREN, kinds.POD, kinds.ENDPOINT_SLICE)
+        left = {
+            body["metadata"]["labels"].get(LABEL_WORKLOAD) for kind in kinds_left for body in self._server.all(kind)
+        }
+        for known in (memory.revision_of, memory.reached, memory.since):  # what left no trace may be done again
+            for workload in known.keys() - left:
+                del known[workload]
 
     def _status(self, write: Write, after: Object, memory: Memory) -> None:
         before, status = (write.before or {}).get("status", {}), after["status"]
@@ -188,13 +203,14 @@ class Invariants:
             self._demand(not paused, f"{write.name} is written although the object is paused")
             self._written(write, owner, memory)
         elif write.kind is kinds.HTTP_ROUTE and write.verb != "status":
-            memory.route_edited = write.at
+            memory.route_edited, memory.tampered = write.at, True
             if write.after is None:
                 memory.unrecorded.clear()
 
     def _written(self, write: Write, owner: Object, memory: Memory) -> None:
         status = owner.get("status", {})
         if write.kind is kinds.HTTP_ROUTE and write.after:
+            memory.tampered = False
             self._route(write, write.after, status, memory)
         elif write.kind is kinds.HTTP_ROUTE:
             memory.unrecorded.clear()  # with the route goes what only it knew
@@ -210,12 +226,12 @@ class Invariants:
 
     def _route(self, write: Write, after: Object, status: Object, memory: Memory) -> None:
         name = write.name
-        before = _ours(name, write.before) if write.before else {}
-        weights = _ours(name, after)
+        before = ours(name, write.before) if write.before else {}
+        weights = ours(name, after)
         self._demand(sum(weights.values()) == 100, f"weights of {name} do not add up: {weights}")
         self._demand(all(0 <= weight <= 100 for weight in weights.values()), f"weights of {name}: {weights}")
         if write.before:
-            same = _foreign(name, write.before) == _foreign(name, after)
+            same = others_share(name, write.before) == others_share(name, after)
             self._demand(same, f"what others wrote into the route of {name} is lost")
         self._served(write, before, weights, status, memory)
         traffic = status.get("traffic") or {}
@@ -234,7 +250,8 @@ class Invariants:
             raised = weight > before.get(name, -1)
             lonely = weight and stable in (None, name)  # nobody else is there to serve
             self._demand(
-                not raised or lonely or self.alive(name, since), f"{name} gets {weight} % without a ready endpoint"
+                not (raised or not weight) or lonely or self.alive(name, since),
+                f"{name} gets {weight} % without a ready endpoint",
             )
             taken = name in memory.banned or name in memory.unrecorded
             self._demand(not (raised and weight and taken), f"{name} was taken back and gets {weight} % again")
@@ -277,22 +294,3 @@ class Invariants:
 
 def _versions(status: Object) -> set[str]:
     return {status[role]["workload"] for role in ("stable", "candidate", "previous") if status.get(role)}
-
-
-def _ours(name: str, route: Object) -> dict[str, int]:
-    return {ref: weight for ref, weight in backends(route).items() if re.fullmatch(rf"{name}-w\d+", ref)}
-
-
-def _foreign(name: str, route: Object) -> tuple[Any, ...]:
-    """All of a route but our backends, our annotations and what the spec says of its frame."""
-    meta, rules = route["metadata"], copied(route["spec"])["rules"]
-    rest = []
-    for rule in rules:
-        kept = [ref for ref in rule.get("backendRefs") or [] if not re.fullmatch(rf"{name}-w\d+", ref["name"])]
-        if kept or set(rule) - {"matches", "backendRefs"}:
-            rest.append({**rule, "backendRefs": kept})
-    notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key not in _OUR_NOTES}
-    return rest, notes, meta.get("labels")
-
-
-_OUR_NOTES = (ANNOTATION_INTENT, ANNOTATION_FRAME)

@@ -21,12 +21,15 @@ from luntra_operator.runtime.watches import Watches
 
 from .api_server import WATCHED, ApiServer, Object, Write, moment
 from .gateway import Gateway
+from .metrics import Metrics
 from .wire import Weather, Wire
 
 if TYPE_CHECKING:
     from luntra_operator.kube.client import Kube
 
-IMAGES = Images(serving="luntra/inference:1", checks="luntra/operator:1")
+
+def _images(release: int) -> Images:
+    return Images(serving=f"luntra/inference:{release}", checks=f"luntra/operator:{release}")
 
 
 class Process:
@@ -36,6 +39,7 @@ class Process:
         self,
         server: ApiServer,
         gateway: Gateway,
+        metrics: Metrics,
         weather: Weather,
         rng: random.Random,
         meddle: Callable[[Kind, str], None],
@@ -44,6 +48,7 @@ class Process:
     ) -> None:
         """Make ready; `tell` hears of starts and ends, `meddle` of writes about to happen, `failed` of a broken program."""
         self._server, self._gateway, self._weather, self._rng = server, gateway, weather, rng
+        self._metrics, self._release = metrics, 1
         self._meddle, self._tell, self._failed = meddle, tell, failed
         self._loop = asyncio.get_running_loop()
         self._watches: Watches | None = None
@@ -62,7 +67,8 @@ class Process:
         self._tell("starts")
         self._wire = Wire(self._server, self._weather, self.kill, self._meddle)
         kube = cast("Kube", self._wire)
-        reconcile = Reconciler(kube, self._gateway, IMAGES, clock=lambda: moment(self._loop.time()))
+        images = _images(self._release)
+        reconcile = Reconciler(kube, self._gateway, images, self._metrics, clock=lambda: moment(self._loop.time()))
 
         async def counted(key: tuple[str, str]) -> float | None:
             self.turns += 1
@@ -89,6 +95,11 @@ class Process:
         self._tell("is killed")
         self._end()
         self._loop.call_later(self._rng.choice((0.5, 2, 10, 30)) * (0.5 + self._rng.random()), self.start)
+
+    def upgrade(self) -> None:
+        """The next process is of a newer release, with other default images."""
+        self._release += 1
+        self.kill()
 
     def _end(self) -> None:
         if self._wire is not None:

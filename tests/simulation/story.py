@@ -11,13 +11,18 @@ from luntra_operator.kube.kinds import Kind
 from tests.operator.controller.fake_time import in_fake_time
 
 from .api_server import START, ApiServer
+from .calm import Calm
 from .cluster import Cluster
+from .constancy import Constancy
 from .ending import wrong_at_the_end
+from .evidence import Evidence
 from .gateway import Gateway
 from .invariants import Invariants
+from .metrics import Metrics
 from .process import Process
 from .trace import Trace
-from .users import CHECKS, VERSIONS, User
+from .troubles import Troubles
+from .users import User
 from .wire import Weather
 
 if TYPE_CHECKING:
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
 
 QUIET = 300.0
 """Virtual seconds after the last fault in which all must come to its end."""
+
+CALM = 10
+"""Every so manyth story is a calm one."""
 
 TURNS = 4000
 """More turns than any story needs; an operator that takes so many is in a loop."""
@@ -47,6 +55,7 @@ class Story:
 
     def __init__(self, seed: int) -> None:
         """Set the scene; must run on a virtual clock."""
+        calm = seed % CALM == 0
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._rng = self._stream("story")
@@ -57,9 +66,11 @@ class Story:
         self._weather = self._drawn_weather()
         self._cluster = Cluster(self.server, self._stream("cluster"), later)
         self._gateway = Gateway(self.server, self._stream("gateway"), later)
+        self._metrics = Metrics()
         self._process = Process(
             self.server,
             self._gateway,
+            self._metrics,
             self._weather,
             self._stream("process"),
             self._meddle,
@@ -67,19 +78,45 @@ class Story:
             self._violation,
         )
         self._loop.set_exception_handler(lambda _, context: self._violation(f"{context}"))
-        self._meddling = self._rng.choice((0.0, 0.0, 0.05, 0.2))
+        self._meddling = self._rng.choice((0.0, 0.0, 0.05, 0.2, 0.5))
+        self._meddling_with_routes = self._rng.choice((0.0, 0.1, 0.3, 0.6))
+        self._troubles = Troubles(
+            self._stream("troubles"),
+            later,
+            self._loop.time,
+            lambda what: self._trace.tell("world", what),
+            self.server,
+            self._cluster,
+            self._gateway,
+            self._metrics,
+            self._weather,
+        )
         self._violated: str | None = None
         self._over = asyncio.Event()
         invariants = Invariants(self.server, self._cluster, self._gateway, self._violation)
         self.server.listeners += [
             self._trace.heard,
             invariants.heard,
+            Evidence(self.server, self._metrics, self._violation).heard,
+            Constancy(self.server, self._gateway, self._violation).heard,
             self._cluster.heard,
             self._gateway.heard,
             self._process.heard,
         ]
         names = ("alpha", "beta") if self._rng.random() < 0.2 else ("alpha",)
         self._users = [self._user(name) for name in names]
+        self._calm = self._calmed() if calm else None
+
+    def _calmed(self) -> Calm:
+        """Nothing bad will happen."""
+        self._weather.clear_up()
+        self._meddling = self._meddling_with_routes = 0.0
+        self._users = self._users[:1]
+        calm = Calm(self.server, self._users[0], self._loop.call_later, self._rng.randint(1, 3))
+        self.server.listeners.append(calm.heard)
+        if self._rng.random() < 0.3:
+            self._users[0].autoscaled()
+        return calm
 
     def _stream(self, name: str) -> random.Random:
         return random.Random(f"{self._seed}/{name}")
@@ -98,6 +135,8 @@ class Story:
 
     def _user(self, name: str) -> User:
         draw = self._rng.choice
+        if self._rng.random() < 0.4:
+            self._metrics.watched[name] = draw(("Hold", "Pass", "Fail"))
         return User(
             name,
             self.server,
@@ -115,7 +154,7 @@ class Story:
         """Let it happen."""
         self._process.start()
         at = self._rng.uniform(1, 10)
-        for _ in range(self._rng.randint(1, 7)):
+        for _ in range(0 if self._calm else self._rng.randint(1, 7)):
             self._loop.call_later(at, self._something)
             at += self._rng.expovariate(1 / 5)
         await self._time_passes(at)
@@ -137,8 +176,11 @@ class Story:
 
     def _judge(self) -> None:
         for user in self._users:
-            for wrong in wrong_at_the_end(self.server, self._cluster, self._gateway, user.name):
+            told = (self.server, self._cluster, self._gateway, user.name)
+            for wrong in wrong_at_the_end(*told, restored=user.restored):
                 self._violation(wrong)
+        for wrong in self._calm.wrong() if self._calm else ():
+            self._violation(wrong)
 
     def _violation(self, what: str) -> None:
         self._trace.tell("JUDGE", what)
@@ -148,7 +190,7 @@ class Story:
     # What may happen.
 
     def _something(self) -> None:
-        user = self._rng.choice(self._users)
+        user, trouble = self._rng.choice(self._users), self._troubles
         happenings: tuple[tuple[int, Callable[[], None]], ...] = (
             (24, user.new_version),
             (4, user.edited_plan),
@@ -156,6 +198,10 @@ class Story:
             (4, user.paused),
             (4, user.approval_mode),
             (3, user.moved_traffic),
+            (3, user.moved_host),
+            (3, user.autoscaled),
+            (5, user.two_changes),
+            (3, user.status_lost),
             (7, user.asked),
             (6, user.approves),
             (4, user.recreated),
@@ -163,72 +209,27 @@ class Story:
             (6, user.foreign_weights),
             (5, user.foreign_content),
             (3, user.route_deleted),
-            (16, lambda: self._pod_trouble(user)),
-            (7, self._version_trouble),
-            (6, self._gateway_trouble),
-            (5, self._outage),
-            (6, self._process.kill),
+            (16, lambda: trouble.pods(user)),
+            (9, lambda: trouble.stable_dies(user)),
+            (7, trouble.version),
+            (5, trouble.metric),
+            (6, trouble.gateway),
+            (5, trouble.outage),
+            (5, self._process.kill),
+            (2, self._process.upgrade),
         )
         weights = [weight for weight, _ in happenings]
         self._rng.choices([happening for _, happening in happenings], weights)[0]()
 
-    def _pod_trouble(self, user: User) -> None:
-        """Pods of one workload crash (also for good), are evicted or drained, or are unready for a moment: one of them, or all."""
-        workloads = [
-            one["metadata"]["name"]
-            for one in self.server.all(kinds.DEPLOYMENT)
-            if one["metadata"]["name"].startswith(f"{user.name}-")
-        ]
-        if not workloads:
-            return
-        workload = self._rng.choice(workloads)
-        pods = self._cluster.pods(workload)
-        what = self._rng.choice(("crash", "crash", "evict", "drain", "blink"))
-        version = self._cluster.version_of(workload)
-        if version and self._rng.random() < 0.2:
-            what, self._cluster.health[version] = "crash", "crash"
-            self._trace.tell("world", f"pods of {version} stay down from now on")
-        for pod in pods[: self._rng.choice((1, 1, 3))]:
-            self._cluster.befalls(what, pod)
-
-    def _version_trouble(self) -> None:
-        """From now on a version starts or checks badly, or well."""
-        version = self._rng.choice(VERSIONS)
-        if self._rng.random() < 0.5:
-            self._cluster.health[version] = self._rng.choice(("good", "slow", "crash", "permanent", "pull"))
-            self._trace.tell("world", f"pods of {version} start {self._cluster.health[version]}")
-        else:
-            check = self._rng.choice(sorted(CHECKS))
-            verdict = self._cluster.verdicts[version, check] = self._rng.choice(("Pass", "Fail", "error", "hang"))
-            self._trace.tell("world", f"{check} of {version}: {verdict}")
-
-    def _gateway_trouble(self) -> None:
-        """It reads no routes for a while, or can or cannot be asked."""
-        if self._rng.random() < 0.4:
-            self._gateway.reachable = not self._gateway.reachable
-            self._trace.tell("world", f"the gateway can {'' if self._gateway.reachable else 'not '}be asked")
-        else:
-            duration = self._rng.choice((2, 8, 80))
-            self._gateway.stuck_until = self._loop.time() + duration
-            self._trace.tell("world", f"the gateway reads no routes for {duration} s")
-
-    def _outage(self) -> None:
-        """The API server does not answer, or takes no new Deployment, for a while."""
-        until = self._loop.time() + self._rng.choice((1, 5, 25))
-        if self._rng.random() < 0.7:
-            self._weather.out_until = until
-            self._trace.tell("world", f"the API server is out until {until - START:.3f}")
-        else:
-            self._weather.quota_until = until
-            self._trace.tell("world", f"the quota is used up until {until - START:.3f}")
-
     def _meddle(self, kind: Kind, name: str) -> None:
         """Somebody is quicker than a write of the operator that is about to arrive."""
-        if not self._weather.happens(self._meddling):
+        if not self._weather.happens(self._meddling_with_routes if kind is kinds.HTTP_ROUTE else self._meddling):
             return
         for user in self._users:
             if name == user.name and kind is kinds.HTTP_ROUTE:
-                self._rng.choice((user.foreign_content, user.foreign_weights, user.route_deleted))()
+                self._rng.choice(
+                    (user.foreign_content, user.foreign_content, user.foreign_weights, user.route_deleted)
+                )()
             elif name == user.name and kind is kinds.MODEL_DEPLOYMENT:
                 self._rng.choice((user.touched, user.new_version))()
 
@@ -236,9 +237,10 @@ class Story:
         """All is well from now on; nothing that was decided is taken back."""
         self._trace.tell("world", "all is well from now on")
         self._weather.clear_up()
-        self._meddling = 0.0
+        self._meddling = self._meddling_with_routes = 0.0
         self._cluster.health.clear()
         self._cluster.verdicts.clear()
+        self._metrics.moods.clear()
         self._gateway.stuck_until = 0.0
         for user in self._users:
             user.declare(replicas=max(1, user.declared["replicas"]), paused=False)

@@ -7,7 +7,7 @@ from luntra_operator.api.vocabulary import ANNOTATION_INTENT
 from luntra_operator.kube import kinds
 
 from .api_server import START, Object, Write
-from .gateway import backends
+from .routes import backends
 
 
 class Trace:

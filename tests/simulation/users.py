@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "patience": "40s",
     "soak": "6s",
     "paused": False,
+    "host": "a.example",
 }
 
 
@@ -61,7 +62,8 @@ def spec(declared: dict[str, Any]) -> Object:
         rollout["steps"] = PLANS[declared["plan"]]
     if declared["paused"]:
         rollout["paused"] = True
-    traffic = {"traffic": {"gateway": {"parentRefs": [{"name": "gateway"}]}}} if declared["split"] else {}
+    gateway = {"parentRefs": [{"name": "gateway"}], "hostnames": [declared["host"]]}
+    traffic = {"traffic": {"gateway": gateway}} if declared["split"] else {}
     return {
         "model": _model(declared["version"]),
         "serving": {"runtime": {"deadline": "1s"}},
@@ -80,6 +82,7 @@ class User:
         self._server, self._rng, self._later = server, rng, later
         self.declared = DEFAULTS | declared
         self._tokens = 0
+        self.restored = False
         self.create()
 
     def create(self) -> None:
@@ -121,11 +124,58 @@ class User:
         """With a gateway, or without."""
         self.declare(split=not self.declared["split"])
 
+    def moved_host(self) -> None:
+        """Under another host name."""
+        self.declare(host=self._rng.choice(("a.example", "b.example", "c.example")))
+
+    def autoscaled(self) -> None:
+        """A HorizontalPodAutoscaler makes up its mind, again and again."""
+        at = 0.0
+        for _ in range(self._rng.randint(2, 6)):
+            self._later(at, self._scaled_by_load)
+            at += self._rng.uniform(0.5, 8)
+
+    def _scaled_by_load(self) -> None:
+        self.declare(replicas=self._rng.randint(1, 4))
+
+    def two_changes(self) -> None:
+        """Two at once, or nearly so."""
+        changes = (
+            self.new_version,
+            self.new_version,
+            self.edited_plan,
+            self.scaled,
+            self.moved_traffic,
+            self.moved_host,
+            self.asked,
+        )
+        for change in self._rng.sample(changes, 2):
+            self._later(self._rng.choice((0.0, 0.0, 0.01, 0.3)), change)
+
+    def status_lost(self) -> None:
+        """The object is restored from a backup, which keeps no status, while all that belongs to it goes on."""
+        self._tokens += 1
+
+        def restore(body: Object) -> None:
+            body.pop("status", None)
+            body["metadata"].setdefault("annotations", {})["somebody/restored"] = str(self._tokens)
+
+        self.restored = True
+        self._server.edit(USER, MD, self.name, restore)
+
+    def aborts(self) -> None:
+        """Somebody wants the version back that was there before."""
+        self.asks(ANNOTATION_ABORT, self.declared["version"])
+
     def asked(self) -> None:
         """Approve, abort or retry, mostly something that makes sense."""
         annotation = self._rng.choice((ANNOTATION_APPROVE, ANNOTATION_APPROVE, ANNOTATION_ABORT, ANNOTATION_RETRY))
+        self.asks(annotation, self._rng.choice((self.declared["version"], *VERSIONS)))
+
+    def asks(self, annotation: str, version: str) -> None:
+        """Ask for something by an annotation, as if for the first time."""
         self._tokens += 1
-        value = f"{self._rng.choice((self.declared['version'], *VERSIONS))}/{self._tokens}"
+        value = f"{version}/{self._tokens}"
 
         def annotate(body: Object) -> None:
             body["metadata"].setdefault("annotations", {})[annotation] = value
@@ -172,7 +222,7 @@ class User:
         number = self._rng.randrange(1000)
 
         def change(route: Object) -> None:
-            rules, what = route["spec"]["rules"], self._rng.randrange(5)
+            rules, what = route["spec"]["rules"], self._rng.choice((0, 0, 1, 2, 3, 4, 4))
             mine: list[Object] = [
                 rule for rule in rules if any(name.startswith(f"{self.name}-w") for name in _names(rule))
             ]
