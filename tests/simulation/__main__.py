@@ -4,9 +4,11 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from .guards import GUARDS, SEEDS, first_found
 from .story import Outcome, tell
 
 BATCH = 50
@@ -22,7 +24,11 @@ def main() -> int:
         "--processes", type=int, default=os.cpu_count() or 1, help="how many at once (default: all cores)"
     )
     parser.add_argument("--seed", type=int, help="tell the story of this one seed")
+    parser.add_argument("--broken", choices=[*GUARDS, "all"], help="break a guard of the operator and see it found")
     arguments = parser.parse_args()
+    if arguments.broken is not None:
+        broken = GUARDS if arguments.broken == "all" else [arguments.broken]
+        return _broken(broken, range(arguments.first, arguments.first + SEEDS))
     if arguments.seed is not None:
         outcome = tell(arguments.seed)
         _print(outcome)
@@ -31,12 +37,12 @@ def main() -> int:
 
 
 def _many(seeds: range, processes: int) -> int:
-    began, told, turns, requests, virtual = time.monotonic(), 0, 0, 0, 0.0
+    began, told, turns, requests, virtual, processor = time.monotonic(), 0, 0, 0, 0.0, 0.0
     failed: list[int] = []
     with ProcessPoolExecutor(processes) as pool:
         for found in pool.map(_told, (seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH))):
             told, turns, requests = told + found.told, turns + found.turns, requests + found.requests
-            virtual += found.virtual
+            virtual, processor = virtual + found.virtual, processor + found.processor
             for seed, violated in found.failed.items():
                 failed.append(seed)
                 print(f"seed {seed}: {violated}", flush=True)
@@ -44,10 +50,22 @@ def _many(seeds: range, processes: int) -> int:
     if failed:
         _print(tell(failed[0]))
     print(
-        f"{told} seeds, {len(failed)} failed; {took:.1f} s in {processes} processes, {told / took:.1f} seeds/s; "
+        f"{told} seeds, {len(failed)} failed; {took:.1f} s in {processes} processes, {told / took:.1f} seeds/s, "
+        f"{told / processor:.1f} per second of a processor; "
         f"{virtual / 3600:.1f} h of virtual time, {turns} turns, {requests} requests"
     )
     return int(bool(failed))
+
+
+def _broken(guards: Iterable[str], seeds: range) -> int:
+    """Say of each guard in which seed it is first missed."""
+    missed = 0
+    for guard in guards:
+        found = first_found(guard, seeds)
+        missed += found is None
+        after = f"found after {found.seed - seeds.start + 1} seeds: {found.violated}" if found else "NOT FOUND"
+        print(f"{guard}: {after}", flush=True)
+    return int(bool(missed))
 
 
 @dataclass(frozen=True)
@@ -59,9 +77,11 @@ class _Batch:
     turns: int
     requests: int
     virtual: float
+    processor: float
 
 
 def _told(seeds: range) -> _Batch:
+    began = time.process_time()
     outcomes = [tell(seed) for seed in seeds]
     return _Batch(
         len(outcomes),
@@ -69,6 +89,7 @@ def _told(seeds: range) -> _Batch:
         sum(one.turns for one in outcomes),
         sum(one.requests for one in outcomes),
         sum(one.virtual for one in outcomes),
+        time.process_time() - began,
     )
 
 

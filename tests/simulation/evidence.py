@@ -56,7 +56,7 @@ class Evidence:
             if ended.get("message"):
                 job = labels["batch.kubernetes.io/job-name"]
                 verdict = json.loads(ended["message"])["verdict"]
-                self._note(job.removesuffix(f"-{labels[LABEL_CHECK]}"), f"{labels[LABEL_CHECK]} {verdict}")
+                self._note(job.split(f"-{labels[LABEL_CHECK]}")[0], f"{labels[LABEL_CHECK]} {verdict}")
             return
         bad = container["restartCount"] or pod["status"]["phase"] == "Failed" or "waiting" in container["state"]
         if bad:
@@ -66,7 +66,7 @@ class Evidence:
         check = job["metadata"]["labels"][LABEL_CHECK]
         for condition in job.get("status", {}).get("conditions", ()):
             if condition["type"] == "Failed":
-                self._note(job["metadata"]["name"].removesuffix(f"-{check}"), f"{check} Error")
+                self._note(job["metadata"]["name"].split(f"-{check}")[0], f"{check} Error")
 
     def _endpoints(self, write: Write) -> None:
         workload = write.name.removesuffix("-slice")
