@@ -42,6 +42,7 @@ class Memory:
     approval_edited: float = 0.0
     tampered: bool = False
     route_edited: float = float("-inf")
+    status_lost: float = float("-inf")
 
 
 class Invariants:
@@ -114,6 +115,7 @@ class Invariants:
             self._status(write, after, memory)
             return
         if write.before and "status" in write.before and "status" not in after:
+            memory.status_lost = write.at
             self._forgotten(after, memory)
         rollout = after["spec"]["rollout"]
         paused = rollout.get("paused", False)
@@ -273,7 +275,8 @@ class Invariants:
             revision = write.after["metadata"]["labels"][LABEL_REVISION]
             known = memory.revision_of.setdefault(name, revision)
             self._demand(known == revision, f"{name} was {known} and is used again for {revision}")
-            self._demand(name in _versions(status), f"{name} is created before the status speaks of it")
+            spoken = name in _versions(status) or memory.status_lost >= write.caller.since
+            self._demand(spoken, f"{name} is created before the status speaks of it")
 
     def _unused(self, write: Write, owner: Object, memory: Memory) -> None:
         """A workload goes only when no request that it could answer can reach it.
