@@ -128,17 +128,22 @@ class Invariants:
         route = self._server.find(kinds.HTTP_ROUTE, after["metadata"]["name"])
         without = {name for name, weight in backends(route).items() if not weight} if route else set()
         memory.banned &= set() if memory.tampered else without
+
+    def _begun_anew(self, memory: Memory) -> None:
+        """What has left no trace when the first status is written after a loss may be done again."""
         kinds_left = (*CHILDREN, kinds.POD, kinds.ENDPOINT_SLICE)
         left = {
             body["metadata"]["labels"].get(LABEL_WORKLOAD) for kind in kinds_left for body in self._server.all(kind)
         }
-        for known in (memory.revision_of, memory.reached, memory.since):  # what left no trace may be done again
+        for known in (memory.revision_of, memory.reached, memory.since):
             for workload in known.keys() - left:
                 del known[workload]
 
     def _status(self, write: Write, after: Object, memory: Memory) -> None:
         before, status = (write.before or {}).get("status", {}), after["status"]
         self._demand(write.caller.name == OPERATOR, "somebody else writes the status")
+        if not before:
+            self._begun_anew(memory)
         for number in ("attempt", "nextOrdinal"):
             self._demand(status[number] >= before.get(number, 0), f"{number} goes back to {status[number]}")
         self._demand(status["attempt"] <= before.get("attempt", 0) + 1, "an attempt is left out")
