@@ -14,7 +14,17 @@ from luntra_operator.api.validation import parse_spec
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.actions import Plan
-from luntra_operator.rollout.observed import CheckRun, Intents, Judgement, Observed, Pod, Problem, Route, Workload
+from luntra_operator.rollout.observed import (
+    CheckRun,
+    Grants,
+    Intents,
+    Judgement,
+    Observed,
+    Pod,
+    Problem,
+    Route,
+    Workload,
+)
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
 from luntra_operator.workloads.naming import ordinal
@@ -60,6 +70,7 @@ class World:
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
     intents: Intents = field(default_factory=Intents)
     judgements: tuple[Judgement, ...] = ()
+    grants: Grants = field(default_factory=Grants)
     broken: dict[str, Problem] = field(default_factory=dict)
     verdicts: dict[str, CheckRun] = field(default_factory=dict)
     answering: bool = True
@@ -87,6 +98,7 @@ class World:
             answers=self._answers(),
             intents=self.intents,
             judgements=self.judgements if self.status.step or self.status.phase == "Soaking" else (),
+            grants=self.grants,
             highest_ordinal=max(map(ordinal, self.workloads), default=0),
         )
 

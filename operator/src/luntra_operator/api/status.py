@@ -114,6 +114,15 @@ class HistoryEntry(StatusModel):
     finished_at: datetime = Field(description="When it ended.")
 
 
+class GrantStatus(StatusModel):
+    """Accelerators of one workload out of the operator's budget."""
+
+    workload: str = Field(description="The workload.")
+    resource: str = Field(description="The extended resource, e.g. nvidia.com/gpu.")
+    amount: int = Field(description="Units of it, of all its pods together.")
+    since: datetime = Field(description="When they were granted; of those waited for, when they were asked for.")
+
+
 class ConditionStatus(StatusModel):
     """A condition as in the Kubernetes API conventions."""
 
@@ -153,6 +162,12 @@ class ModelDeploymentStatus(StatusModel):
     attempt: int = Field(default=0, description="Running number of rollouts.")
     attempt_started_at: datetime | None = Field(default=None, description="When the last one began.")
     next_ordinal: int = Field(default=1, description="Number of the next workload; never used twice.")
+    grants: list[GrantStatus] = Field(
+        default_factory=list, description="Accelerators that its workloads hold, until their pods are gone."
+    )
+    waiting_for: list[GrantStatus] = Field(
+        default_factory=list, description="Accelerators that are asked for and not granted yet."
+    )
     step: StepStatus | None = Field(default=None, description="Where the traffic shift stands.")
     traffic: TrafficStatus | None = Field(default=None, description="Decided, written and observed weight.")
     checks: list[CheckStatus] = Field(default_factory=list, description="Checks of the last candidate.")

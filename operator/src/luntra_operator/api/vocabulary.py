@@ -111,6 +111,8 @@ class Reason(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
     NO_DATA = "NoData"
     METRIC_SOURCE_UNAVAILABLE = "MetricSourceUnavailable"
+    AWAITING_ACCELERATORS = "AwaitingAccelerators"
+    ACCELERATORS_EXCEEDED = "AcceleratorsExceeded"
     PODS_NOT_READY = "PodsNotReady"
     QUOTA_EXCEEDED = "QuotaExceeded"
     UNSCHEDULABLE = "Unschedulable"

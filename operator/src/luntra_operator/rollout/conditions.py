@@ -53,13 +53,19 @@ def _state(turn: Turn, waiting: Problem | None) -> _State:
     if status.phase in _AT_REST and status.stable and waiting is None:
         return _serving(turn, status.stable.version)
     message = waiting.message if waiting else f"{status.phase} {spec.model.version}"
-    return _State(Reason.PROGRESSING, message, moving=True)
+    reason = waiting.reason if waiting and waiting.reason is Reason.AWAITING_ACCELERATORS else Reason.PROGRESSING
+    return _State(reason, message, moving=True)
 
 
 def _serving(turn: Turn, version: str) -> _State:
     ready = turn.stable.ready_pods if turn.stable else 0
     if ready < turn.spec.replicas:
         message = f"{ready} of {turn.spec.replicas} pods of {version} are ready"
+        short = turn.seen.grants.waiting
+        if short is not None:
+            return _State(
+                short.reason, f"{message}; {short.message}", moving=not short.permanent, stalled=short.permanent
+            )
         return _State(Reason.PODS_NOT_READY, message, moving=True)
     return _State(Reason.STABLE, f"{version} serves with {ready} pods", ready=True)
 

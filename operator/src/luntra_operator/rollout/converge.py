@@ -84,19 +84,23 @@ def _versions(turn: Turn) -> list[VersionStatus]:
 
 def _workloads(turn: Turn) -> list[Action]:
     actions: list[Action] = []
-    status, replicas = turn.status, turn.spec.replicas
+    status = turn.status
     missing = {version.revision for version in _versions(turn)} - turn.seen.revisions
     if turn.revision in missing:
         actions.append(KeepRevision(turn.revision))
     for version in _versions(turn):
         workload = turn.seen.workload(version.workload)
+        replicas = turn.replicas(workload)
+        granted = replicas > 0 or turn.spec.replicas == 0
         leaving = status.withdrawal is not None and version == status.candidate
         if not workload.complete and not leaving and version != status.previous:
-            actions.append(CreateWorkload(version.workload, version.revision, replicas))
+            if granted:
+                actions.append(CreateWorkload(version.workload, version.revision, replicas))
         elif workload.replicas not in (None, replicas):
             actions.append(ScaleWorkload(version.workload, replicas))
-        if workload.replicas is not None and workload.protected != (replicas > 1):
-            actions.append(ProtectWorkload(version.workload, protected=replicas > 1))
+        protected = turn.spec.replicas > 1
+        if workload.replicas is not None and workload.protected != protected:
+            actions.append(ProtectWorkload(version.workload, protected))
     return actions
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from luntra_operator.api.status import Verdict, VersionStatus
+from luntra_operator.api.status import GrantStatus, Verdict, VersionStatus
 from luntra_operator.api.vocabulary import Reason
 
 BROKEN = ""
@@ -117,6 +117,20 @@ class Intents:
 
 
 @dataclass(frozen=True, slots=True)
+class Grants:
+    """What the fleet's accelerator budget leaves to the object.
+
+    `pods`: how many each workload may have, none if it is not named; None: as many as the spec says. `held` and `asked` are
+    reported, `waiting` says why something was not granted.
+    """
+
+    pods: Mapping[str, int] | None = None
+    held: tuple[GrantStatus, ...] = ()
+    asked: tuple[GrantStatus, ...] = ()
+    waiting: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One snapshot of everything that belongs to a ModelDeployment.
 
@@ -145,6 +159,7 @@ class Observed:
     answers: Mapping[str, int] | None = None
     judgements: tuple[Judgement, ...] = ()
     intents: Intents = field(default_factory=Intents)
+    grants: Grants = field(default_factory=Grants)
     refusal: str | None = None
     invalid: str | None = None
     highest_ordinal: int = 0

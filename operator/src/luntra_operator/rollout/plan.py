@@ -41,7 +41,9 @@ def plan(turn: Turn) -> Plan:
     if conflict is not None:
         return Plan(_reported(turn, conflict), requeue_after=30)
     limits = timers(turn.spec)
-    seen = {"traffic": follow(turn, limits), "metrics": recorded(turn)}
+    grants = turn.seen.grants
+    held = {"grants": list(grants.held), "waiting_for": list(grants.asked)}
+    seen = {"traffic": follow(turn, limits), "metrics": recorded(turn), **held}
     followed = replace(turn, status=turn.status.model_copy(update=seen))
     decision = retreat_only(followed, decide(followed, limits))
     if decision.waiting is not None and decision.waiting.reason is Reason.NEEDS_DECISION:

@@ -13,15 +13,19 @@ from .withdraw import withdraw
 
 
 def await_ready(turn: Turn) -> Decision:
-    """Preparing: every replica must be ready before anything is checked.
+    """Preparing: every replica that it may have must be ready before anything is checked.
 
     With a stable version, a hopeless or late candidate is given up. Without one there is nothing to
     protect: the pods may still come up, so the object only says that it is stalled.
     """
-    problem = obstacle(turn.candidate_workload, turn.spec.replicas)
+    replicas = turn.replicas(turn.candidate_workload)
+    if replicas == 0:
+        waiting = turn.seen.grants.waiting  # None: without a record of the revision nothing could be asked for yet
+        return Decision(turn.status, waiting=waiting, wake=None if waiting else 0.1)
+    problem = obstacle(turn.candidate_workload, replicas)
     if problem is None:
         return _ready(turn)
-    waited, deadline = turn.since(turn.status.phase_started_at), turn.spec.ready_deadline
+    waited, deadline = _waited(turn), turn.spec.ready_deadline
     refused = None if turn.candidate_workload.complete else refused_write(turn)
     if refused is not None and (waited < deadline or not turn.status.stable):
         return Decision(turn.status, waiting=refused, wake=5)  # it is tried all the time: quotas and permissions change
@@ -35,6 +39,13 @@ def await_ready(turn: Turn) -> Decision:
         reason = Reason.DEADLINE_EXCEEDED if problem.reason is Reason.PODS_NOT_READY else problem.reason
         return withdraw(turn, reason, late)
     return Decision(turn.status, waiting=Problem(problem.reason, late, permanent=True))
+
+
+def _waited(turn: Turn) -> float:
+    """Seconds for which the candidate could have been at work: its wait for accelerators does not count."""
+    since = turn.since(turn.status.phase_started_at)
+    granted = [turn.since(one.since) for one in turn.status.grants if one.workload == turn.candidate.workload]
+    return min([since, *granted])
 
 
 def _ready(turn: Turn) -> Decision:

@@ -86,7 +86,7 @@ def shift(turn: Turn) -> Decision:
             waiting=Problem(Reason.PROGRESSING, f"holding {turn.candidate.version} at {step.weight} %"),
             wake=remaining,
         )
-    missing = obstacle(turn.candidate_workload, turn.spec.replicas) or silence(turn)
+    missing = obstacle(turn.candidate_workload, turn.replicas(turn.candidate_workload)) or silence(turn)
     if missing:
         return Decision(status, waiting=missing, wake=5)
     return promote(turn) if step.weight == 100 else _next(turn, next_weight(turn.spec.steps, step.weight))
@@ -103,7 +103,7 @@ def await_approval(turn: Turn) -> Decision:
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
-    missing = obstacle(turn.candidate_workload, turn.spec.replicas) or silence(turn)
+    missing = obstacle(turn.candidate_workload, turn.replicas(turn.candidate_workload)) or silence(turn)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
         answer = approval.answer(turn)

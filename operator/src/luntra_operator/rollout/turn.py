@@ -48,6 +48,13 @@ class Turn:
         """The candidate's workload as observed."""
         return self.seen.workload(self.candidate.workload)
 
+    def replicas(self, workload: Workload) -> int:
+        """Pods that a workload may have: what the spec says or what it was granted, but never fewer than are asked for now."""
+        granted = self.seen.grants.pods
+        if granted is None:
+            return self.spec.replicas
+        return min(self.spec.replicas, max(granted.get(workload.name, 0), workload.replicas or 0))
+
     def update(self, phase: Phase | None = None, **changes: Any) -> ModelDeploymentStatus:
         """The status with these changes; entering a phase stamps its beginning."""
         if phase is not None and phase != self.status.phase:
