@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from luntra_operator.api import crd
+from luntra_operator.fleet.budget import Budget
 from luntra_operator.runtime.settings import Settings
 from tests.charts.conftest import CHART, ChartError
 
@@ -21,6 +22,7 @@ EVERYTHING: Object = {
     "crds": {"install": False},
     "watchNamespaces": ["team-a", "team-b"],
     "workers": 3,
+    "accelerators": {"resource": "nvidia.com/gpu", "total": 16, "perNamespace": 4, "namespaces": {"team-a": 8}},
     "logLevel": "DEBUG",
     "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}},
     "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -101,6 +103,7 @@ def test_settings_that_the_chart_writes_are_settings_that_the_operator_reads(ren
     assert (settings.serving_image, settings.check_image) == ("luntra/inference:0.1.0", f"luntra/operator:{version}")
     assert (settings.namespaces, settings.workers) == ((), 8)
     assert settings.leader_election
+    assert settings.accelerators is None
     source = (Path(__file__).parents[2] / "operator/src/luntra_operator/runtime").rglob("*.py")
     read = "".join(path.read_text() for path in source)
     assert [name for name in environment(render()) if f'"{name}"' not in read] == []
@@ -112,6 +115,7 @@ def test_every_value_arrives_where_it_belongs(render: Render) -> None:
     assert settings.check_image == f"registry.example/operator@{DIGEST}"
     assert settings.serving_image == "registry.example/inference:2"
     assert (settings.namespaces, settings.workers) == (("team-a", "team-b"), 3)
+    assert settings.accelerators == Budget("nvidia.com/gpu", 16, 4, {"team-a": 8})
     assert environment(objects)["LUNTRA_LOG_LEVEL"] == "DEBUG"
     template = one(objects, "Deployment")["spec"]["template"]
     pod = template["spec"]
@@ -153,6 +157,9 @@ def test_second_release_gets_names_of_its_own(render: Render) -> None:
         ({"image": {"repository": ""}}, "/image/repository'"),
         ({"servingImage": ""}, "/servingImage': minLength"),
         ({"watchNamespaces": "team-a"}, "/watchNamespaces': got string, want array"),
+        ({"accelerators": {"total": 16}}, "/accelerators': properties 'resource' required, if 'total' exists"),
+        ({"accelerators": {"resource": "nvidia.com/gpu", "total": 0}}, "/accelerators/total': minimum"),
+        ({"accelerators": {"resource": "gpu", "total": 4}}, "/accelerators/resource': 'gpu' does not match"),
         ({"colour": "blue"}, "additional properties 'colour' not allowed"),
         ({"crds": {"instal": False}}, "additional properties 'instal' not allowed"),
     ],

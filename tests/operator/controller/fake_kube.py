@@ -52,15 +52,17 @@ class FakeKube:
         self._note("get", kind, name)
         return copy.deepcopy(self._store.get((kind, namespace, name)))
 
-    async def list(self, kind: kinds.Kind, namespace: str, selector: str | None = None) -> list[Object]:
+    async def list(self, kind: kinds.Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
         self._note("list", kind, "")
-        label, _, value = (selector or "").partition("=")
+        label, equals, value = (selector or "").partition("=")
+
+        def selected(labels: Object) -> bool:
+            return not label or (labels.get(label) == value if equals else label in labels)
+
         return [
             copy.deepcopy(body)
             for (found, where, _), body in self._store.items()
-            if found == kind
-            and where == namespace
-            and (not label or body["metadata"].get("labels", {}).get(label) == value)
+            if found == kind and namespace in (None, where) and selected(body["metadata"].get("labels", {}))
         ]
 
     async def create(self, kind: kinds.Kind, body: Object) -> Object:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from luntra_operator.fleet.budget import Budget
 from luntra_operator.runtime.settings import Settings, SettingsError
 
 NEEDED = {"LUNTRA_SERVING_IMAGE": "luntra/inference:1", "LUNTRA_CHECK_IMAGE": "luntra/operator:1"}
@@ -24,11 +25,53 @@ def test_every_variable_is_read() -> None:
             "LUNTRA_WORKERS": "3",
             "LUNTRA_PORT": "9000",
             "LUNTRA_LEADER_ELECTION": "False",
+            "LUNTRA_ACCELERATORS": '{"resource": "nvidia.com/gpu", "total": 16, "namespaces": {"team-a": 8}}',
         }
     )
     assert settings == Settings(
-        "luntra/inference:1", "luntra/operator:1", "luntra-system", "pod-1", ("team-a", "team-b"), 3, 9000, False
+        "luntra/inference:1",
+        "luntra/operator:1",
+        "luntra-system",
+        "pod-1",
+        ("team-a", "team-b"),
+        3,
+        9000,
+        False,
+        Budget("nvidia.com/gpu", 16, None, {"team-a": 8}),
     )
+
+
+@pytest.mark.parametrize("value", ["", " ", "{}"])
+def test_without_a_budget_nobody_counts_accelerators(value: str) -> None:
+    assert Settings.from_environment({**NEEDED, "LUNTRA_ACCELERATORS": value}).accelerators is None
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("16", "Input should be a valid dictionary"),
+        ("nvidia.com/gpu: 16", "which is no JSON"),
+        ('{"total": 16}', "resource: Field required"),
+        ('{"resource": "nvidia.com/gpu"}', "total: Field required"),
+        ('{"resource": "gpu", "total": 16}', "resource: String should match pattern"),
+        ('{"resource": "nvidia.com/gpu", "total": 0}', "total: Input should be greater than or equal to 1"),
+        ('{"resource": "nvidia.com/gpu", "total": "16"}', "total: Input should be a valid integer"),
+        ('{"resource": "nvidia.com/gpu", "total": 1.5}', "total: Input should be a valid integer"),
+        ('{"resource": "nvidia.com/gpu", "total": 16, "perNamespace": -1}', "perNamespace: "),
+        ('{"resource": "nvidia.com/gpu", "total": 16, "namespaces": {"team-a": -1}}', "namespaces.team-a: "),
+        (
+            '{"resource": "nvidia.com/gpu", "total": 16, "perNamspace": 4}',
+            "perNamspace: Extra inputs are not permitted",
+        ),
+    ],
+)
+def test_budget_that_is_none_is_named_with_its_value_and_the_fix(value: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({**NEEDED, "LUNTRA_ACCELERATORS": value})
+    message = str(refused.value)
+    assert message.startswith(f"LUNTRA_ACCELERATORS is {value!r}")
+    assert told in message
+    assert 'write it like {"resource": "nvidia.com/gpu", "total": 16' in message
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))

@@ -27,6 +27,7 @@ from luntra_operator.rollout.turn import Timers, Turn
 from luntra_operator.workloads.merge import TemplateError
 
 from .execute import Executor, Images
+from .fleet import Fleet
 from .observe import Children, read_children, snapshot
 from .queue import Key
 from .standin import stand_in, unread, with_fault
@@ -73,11 +74,12 @@ class Reconciler:
         data_plane: DataPlane,
         images: Images,
         analysis: Analysis | None = None,
+        fleet: Fleet | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         written: Callable[[ModelDeploymentStatus, ModelDeploymentStatus], None] = lambda *_: None,
         keys: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Work through `kube`; without `analysis` nobody judges live traffic.
+        """Work through `kube`; without `analysis` nobody judges live traffic, without `fleet` accelerators are not counted.
 
         `clock` tells the time in UTC; `written` hears of every status that was written, and of the one before. `keys` are
         the public keys that pods are to know, as a JWK set.
@@ -85,14 +87,15 @@ class Reconciler:
         self._keys = keys
         self._written = written
         self._kube, self._data_plane, self._images, self._clock = kube, data_plane, images, clock
-        self._analysis = analysis
+        self._analysis, self._fleet = analysis, fleet
         self._reported: dict[Key, datetime] = {}
         self._conflicts: dict[Key, int] = {}
 
     @property
     def remembered(self) -> set[Key]:
         """Keys of which something is kept until they are found gone."""
-        return self._reported.keys() | self._conflicts.keys()
+        held = self._fleet.ledger.accounts.keys() if self._fleet else set[Key]()
+        return self._reported.keys() | self._conflicts.keys() | held
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile one object; the seconds after which to do it again, None to wait for an event.
@@ -104,7 +107,8 @@ class Reconciler:
         if owner is None or "deletionTimestamp" in owner["metadata"]:
             self._reported.pop(key, None)
             self._conflicts.pop(key, None)
-            return None  # garbage collection follows the owner references
+            # Garbage collection follows the owner references.
+            return await self._fleet.gone(key) if self._fleet else None
         status = ModelDeploymentStatus.model_validate(owner.get("status", {}))
         try:
             wish = await self._turn(key, owner, status)
@@ -112,6 +116,8 @@ class Reconciler:
             log.debug("%s/%s has changed meanwhile, looking again: %s", *key, error)
             return self._patience(key)
         except InvalidSpecError as error:
+            if self._fleet:
+                self._fleet.step_aside(key)
             return await self._refuse(key, owner, status, Reason.INVALID_SPEC, str(error))
         except (RefusedError, TemplateError) as error:
             reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in str(error) else Reason.INVALID_SPEC
@@ -134,6 +140,10 @@ class Reconciler:
         spec, children, turn = await self._look(owner, status)
         turn = await self._ask_data_plane(owner, turn)
         turn, again = await self._judge(key, turn)
+        recount = None
+        if self._fleet is not None:
+            grants, recount = await self._fleet.grants(key, owner, turn, children)
+            turn = replace(turn, seen=replace(turn.seen, grants=grants))
         planned = plan(turn)
         executor = Executor(self._kube, self._images, owner, spec, children, planned.status.attempt, self._keys())
         try:
@@ -149,7 +159,8 @@ class Reconciler:
                 await executor.hand_out_keys()
         finally:  # what was decided has happened, whether or not all of it could be carried out yet
             await self._post_events(owner, planned)
-        return min((wish for wish in (planned.requeue_after, postponed, again) if wish is not None), default=None)
+        wishes = (planned.requeue_after, postponed, again, recount)
+        return min((wish for wish in wishes if wish is not None), default=None)
 
     async def _look(self, owner: Object, status: ModelDeploymentStatus) -> tuple[ModelDeploymentSpec, Children, Turn]:
         """What a turn is made from: the spec, or what stands in for one that cannot be read, and everything live."""

@@ -41,7 +41,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One ModelDeployment; a `paused` one lets go of nothing before a person acts."""
+    """One ModelDeployment; a `paused` one, or one whose spec cannot be read, lets go of nothing before a person acts."""
 
     holdings: tuple[Holding, ...] = ()
     asks: tuple[Ask, ...] = ()

@@ -96,10 +96,11 @@ def serve(budget: Budget, accounts: Mapping[Key, Account], now: datetime) -> Ser
         key, namespace = entry.key, entry.key[0]
         part = 0 if short or namespace in full else _part(entry.ask, room.free(namespace))
         if part:
-            after[key] = after[key].granted(entry.ask, part, now)
+            before = after[key]
+            after[key] = before.granted(entry.ask, part, now)
             granted.add(key)
-            room.used[namespace] = room.used.get(namespace, 0) + part
-            room.kept = _sums(after, "kept")
+            room.used[namespace] += part
+            room.kept[namespace] += after[key].kept - before.kept
         if part == entry.ask.amount:
             continue
         rest = Entry(key, replace(entry.ask, amount=entry.ask.amount - part))

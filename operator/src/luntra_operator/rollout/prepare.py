@@ -20,8 +20,8 @@ def await_ready(turn: Turn) -> Decision:
     """
     replicas = turn.replicas(turn.candidate_workload)
     if replicas == 0:
-        waiting = turn.seen.grants.waiting  # None: without a record of the revision nothing could be asked for yet
-        return Decision(turn.status, waiting=waiting, wake=None if waiting else 0.1)
+        known = turn.candidate.revision in turn.seen.revisions  # until it is stored nothing can be asked for
+        return Decision(turn.status, waiting=turn.seen.grants.waiting, wake=None if known else 0.1)
     problem = obstacle(turn.candidate_workload, replicas)
     if problem is None:
         return _ready(turn)

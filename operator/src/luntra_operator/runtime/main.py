@@ -14,8 +14,9 @@ from aiohttp import web
 
 from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
+from luntra_operator.controller.fleet import Fleet
 from luntra_operator.controller.keys import StoredKeys
-from luntra_operator.controller.queue import WorkQueue
+from luntra_operator.controller.queue import Key, WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
@@ -43,13 +44,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with Kube.connect(witness=metrics.asked) as kube, aiohttp.ClientSession() as session:
         images = Images(serving=settings.serving_image, checks=settings.check_image)
         keys = StoredKeys(kube, settings.namespace)
+        fleet = _fleet(kube, settings, lambda key, after: queue.add(key, after))
         reconciler = Reconciler(
-            kube, DataPlane(kube, session), images, written=metrics.written, keys=lambda: keys.ring.public
+            kube,
+            DataPlane(kube, session),
+            images,
+            fleet=fleet,
+            written=metrics.written,
+            keys=lambda: keys.ring.public,
         )
         queue = WorkQueue(metrics.measured(reconciler), workers=settings.workers)
         life = SignsOfLife(WATCHED)
         watches = Watches(queue, settings.namespaces, life)
         metrics.read(queue, watches, life)
+        if fleet is not None:
+            metrics.watch_accelerators(fleet.ledger)
 
         async def reconcile() -> None:
             await keys.known.wait()  # a workload that was made without keys would never take a document
@@ -59,14 +68,25 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             for key in watches.keys:
                 queue.add(key)
 
+        async def net() -> None:
+            if fleet is not None:
+                await fleet.count()
+            await resync(kube, queue, settings.namespaces, watches, reconciler)
+
         work = {
             "queue": reconcile,
             "keys": lambda: keys.run(hand_out),
             "watches": lambda: watches.run(asyncio.Event()),
-            "resync": lambda: resync(kube, queue, settings.namespaces, watches, reconciler),
+            "resync": net,
         }
         async with _served(application(lambda: problems(queue, life), metrics.registry), settings.port):
             await _lead(stop, kube, metrics, settings, work)
+
+
+def _fleet(kube: Kube, settings: Settings, wake: Callable[[Key, float], None]) -> Fleet | None:
+    if settings.accelerators is None:
+        return None
+    return Fleet(kube, settings.accelerators, wake, settings.namespaces)
 
 
 async def _lead(

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.api.vocabulary import Phase
 from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.fleet.ledger import Ledger
 from luntra_operator.kube.errors import KubeError, UnavailableError
 
 from .life import SignsOfLife
@@ -62,6 +63,18 @@ class Metrics:
     def read(self, queue: WorkQueue, watches: Watches, life: SignsOfLife) -> None:
         """Let these be read when the metrics are scraped."""
         self.registry.register(_Live(queue, watches, life))
+
+    def watch_accelerators(self, ledger: Ledger) -> None:
+        """Let the accelerator gauge read `ledger` when it is scraped."""
+        gauge = Gauge(
+            "luntra_accelerators",
+            "Accelerators of the budget: total, held by workloads, and awaited by those to which none were granted yet.",
+            ["what"],
+            registry=self.registry,
+        )
+        gauge.labels("total").set(ledger.budget.total)
+        gauge.labels("held").set_function(lambda: ledger.used)
+        gauge.labels("awaited").set_function(lambda: ledger.awaited)
 
     def asked(self, verb: str, plural: str, code: str, seconds: float) -> None:
         """A request to the API server ended."""

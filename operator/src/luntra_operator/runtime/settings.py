@@ -1,18 +1,39 @@
 """Settings of the operator, from environment variables that the Helm chart sets."""
 
+import json
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from luntra_operator.api.base import ApiModel
+from luntra_operator.fleet.budget import Budget
+
+_EXAMPLE = (
+    'write it like {"resource": "nvidia.com/gpu", "total": 16, "perNamespace": 4, "namespaces": {"team-a": 8}}'
+    " with whole numbers, or leave it out to count none"
+)
 
 
 class SettingsError(ValueError):
     """A setting is missing or wrong; the message names the variable, its value and the fix."""
 
 
+class Accelerators(ApiModel):
+    """The value of LUNTRA_ACCELERATORS, in JSON: whole units of one extended resource."""
+
+    resource: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+    total: int = Field(ge=1, strict=True)
+    per_namespace: int | None = Field(default=None, ge=0, strict=True)
+    namespaces: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`namespaces` empty means all of them."""
+    """`namespaces` empty means all of them; without `accelerators` nobody counts any."""
 
     serving_image: str
     check_image: str
@@ -22,6 +43,7 @@ class Settings:
     workers: int = 8
     port: int = 8080
     leader_election: bool = True
+    accelerators: Budget | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -42,6 +64,7 @@ class Settings:
             workers=_number(environment, "LUNTRA_WORKERS", 8),
             port=_number(environment, "LUNTRA_PORT", 8080),
             leader_election=environment.get("LUNTRA_LEADER_ELECTION", "true").lower() != "false",
+            accelerators=_accelerators(environment.get("LUNTRA_ACCELERATORS", "")),
         )
 
 
@@ -59,3 +82,17 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise SettingsError(f"{name} is {value!r}; give a whole number of at least 1")
     return int(value)
+
+
+def _accelerators(value: str) -> Budget | None:
+    try:
+        found = json.loads(value) if value.strip() else {}
+        if found == {}:
+            return None
+        read = Accelerators.model_validate(found)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"LUNTRA_ACCELERATORS is {value!r}: {wrong}; {_EXAMPLE}") from error
+    except ValueError as error:
+        raise SettingsError(f"LUNTRA_ACCELERATORS is {value!r}, which is no JSON: {error}; {_EXAMPLE}") from error
+    return Budget(read.resource, read.total, read.per_namespace, read.namespaces)
