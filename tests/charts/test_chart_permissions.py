@@ -34,11 +34,18 @@ VERBS = {
 
 
 def calls(path: Path) -> Iterator[tuple[str, kinds.Kind]]:
-    """Methods of the client that a module calls, with the kinds that it may call them for."""
-    for function in ast.walk(ast.parse(path.read_text())):
+    """Methods of the client that a module calls, with the kinds that it may call them for: those that the function names."""
+    module = ast.parse(path.read_text())
+    tables = {
+        ast.unparse(statement.targets[0]): [kind for node in ast.walk(statement) if (kind := _kind(node)) is not None]
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+    }
+    for function in ast.walk(module):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         named = [kind for node in ast.walk(function) if (kind := _kind(node)) is not None]
+        named += [kind for node in ast.walk(function) if isinstance(node, ast.Name) for kind in tables.get(node.id, ())]
         for node in ast.walk(function):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
                 continue
