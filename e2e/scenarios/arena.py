@@ -16,6 +16,7 @@ import aiohttp
 from e2e.demo.models import Models
 from e2e.demo.records import Answer, read_answers
 from e2e.installation import PROBE_URL, Installation
+from e2e.scenarios.grpc_load import GrpcLoad, asking
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 
@@ -30,6 +31,7 @@ MODEL_KINDS = (
     kinds.CONTROLLER_REVISION,
     kinds.POD,
     kinds.HTTP_ROUTE,
+    kinds.GRPC_ROUTE,
 )
 
 
@@ -91,6 +93,12 @@ class Arena:
     async def apply(self, version: str, **changes: Any) -> Object:
         """Apply `body()` as a user does, server-side."""
         return await self.apply_body(self.body(version, **changes))
+
+    async def apply_both(self, version: str, **changes: Any) -> Object:
+        """Likewise, with a host for gRPC."""
+        body = self.body(version, **changes)
+        body["spec"]["traffic"]["gateway"]["grpc"] = {"hostnames": [f"grpc.{self.host}"]}
+        return await self.apply_body(body)
 
     async def apply_body(self, body: Object) -> Object:
         """Apply a whole object."""
@@ -183,6 +191,18 @@ class Arena:
             await client.wait()
             load.answers = read_answers(out)
 
+    @asynccontextmanager
+    async def grpc_load(self) -> AsyncIterator[GrpcLoad]:
+        """Likewise over gRPC, in this process."""
+        address = f"127.0.0.1:{self._installation.cluster.gateway_port}"
+        async with asking(address, f"grpc.{self.host}", NAME, self._models.evaluation) as load:
+
+            async def begun() -> bool:
+                return bool(load.answers)
+
+            await self.until(begun)
+            yield load
+
 
 async def _begun(load: Load) -> bool:
     return bool(load.so_far())
@@ -193,7 +213,7 @@ def _of_http_route(route: Object) -> dict[str, int]:
 
 
 class Weights:
-    """Follows the route and keeps every distinct set of weights, by workload."""
+    """Follows a route and keeps every distinct set of weights, by workload."""
 
     def __init__(self, arena: Arena, kind: kinds.Kind, read: Callable[[Object], dict[str, int]]) -> None:
         """Nothing is seen before `run`."""
