@@ -15,7 +15,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import LABEL_CHECK, LABEL_DEPLOYMENT, LABEL_REVISION
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import ConflictError, KindMissingError, NotFoundError
+from luntra_operator.kube.errors import ConflictError, KindMissingError, NotFoundError, UnavailableError
 
 Object = dict[str, Any]
 PERIOD = 0.1
@@ -166,7 +166,7 @@ class Gateway:
 
     async def run(self) -> None:
         while True:
-            with suppress(KindMissingError):
+            with suppress(KindMissingError, UnavailableError):  # a kind that was installed a moment ago answers 429
                 for route in await self._kube.list(self.kind, self._namespace):
                     await self._accept(route)
             await asyncio.sleep(PERIOD)
@@ -190,7 +190,7 @@ class Gateway:
             "controllerName": "test/gateway",
             "conditions": conditions,
         }
-        await set_status(self._kube, kinds.HTTP_ROUTE, route, {"parents": [parent]})
+        await set_status(self._kube, self.kind, route, {"parents": [parent]})
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What a look through this gateway shows, by revision."""
@@ -200,6 +200,12 @@ class Gateway:
             if weight:
                 found[deployment["metadata"]["labels"][LABEL_REVISION]] += weight
         return found or None
+
+
+class GrpcGateway(Gateway):
+    """The same for every GRPCRoute."""
+
+    kind = kinds.GRPC_ROUTE
 
 
 class Mesh(Gateway):

@@ -121,9 +121,11 @@ class Cluster:
             kinds.JOB,
             kinds.CONTROLLER_REVISION,
             kinds.POD,
+            kinds.HTTP_ROUTE,
+            kinds.GRPC_ROUTE,
         ):
             found += await self.kube.list(kind, self.namespace, f"luntra.io/model-deployment={NAME}")
-        return found + await self.kube.list(kinds.HTTP_ROUTE, self.namespace)
+        return found
 
     async def events(self) -> list[tuple[str, str]]:
         return [(one["reason"], one["message"]) for one in await self.kube.list(kinds.EVENT, self.namespace)]
