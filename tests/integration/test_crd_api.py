@@ -74,6 +74,7 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             {"model": {"version": "v1", "uri": "s3://bucket/digits", "digest": DIGEST}},
             "uri must start with https:// or file:///; other schemes (s3, oci, hf, ...) are not supported yet",
         ),
+        ({"traffic": {"session": {"header": "x session"}}}, "spec.traffic.session.header"),
         ({"replicas": -1}, "spec.replicas"),
         ({"rollout": {"soak": "5 minutes"}}, "spec.rollout.soak"),
         ({"serving": {"resources": {"limits": {"memory": "lots"}}}}, "spec.serving.resources.limits.memory"),

@@ -39,6 +39,8 @@ def refusal(spec: dict[str, Any]) -> str:
             "spec.rollout: steps[1].weight: 25 does not exceed the step before (50); let weights increase",
         ),
         ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway or traffic.istio"),
+        ({"traffic": {"session": {"header": "x session"}}}, "spec.traffic.session.header: 'x session' is refused"),
+        ({"traffic": {"session": {"header": ""}}}, "spec.traffic.session.header: '' is refused"),
         ({"traffic": {"gateway": {"parentRefs": []}}}, "spec.traffic.gateway.parentRefs: "),
         (
             {"traffic": {**GATEWAY, "istio": ISTIO}},

@@ -65,6 +65,7 @@ class World:
     route_api: bool = True
     conflict: Problem | None = None
     postponed: Problem | None = None
+    unkept: Problem | None = None
     frame: str = "frame"
     service: str | None = None
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class World:
             missing=None if self.route_api else NO_KIND,
             conflict=self.conflict,
             postponed=self.postponed,
+            unkept=self.unkept,
             frame=self.frame,
             service=self.service,
             checks=self.checks,

@@ -157,6 +157,17 @@ def test_kind_that_is_missing_is_named_and_the_others_are_written() -> None:
     assert routes.read(endpoint(HTTP), store.found).missing is None
 
 
+def test_session_is_refused_where_what_divides_the_traffic_cannot_keep_it(store: Store) -> None:
+    session = {"session": {"header": "x-session-id"}}
+    for traffic, told in ((HTTP, "HTTPRoute cannot keep"), (GRPC, "HTTPRoute and GRPCRoute cannot keep")):
+        unkept = routes.read(endpoint(traffic | session), store.found).unkept
+        assert unkept
+        assert unkept.reason == "SessionsNotKept"
+        assert f"{told} a session (x-session-id) with one version" in unkept.message
+        assert routes.read(endpoint(traffic), store.found).unkept is None
+    assert routes.read(endpoint(session), store.found).unkept is None
+
+
 def test_everything_of_ours_is_removed_when_the_spec_names_nothing(store: Store) -> None:
     store.write(BOTH, {W1: 100}, "1/abc/100")
     removed = routes.remove(endpoint(None), store.found)

@@ -40,6 +40,9 @@ IstioGateway = Annotated[
     ),
 ]
 
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9!#$%&'*+.^_`|~]+$", min_length=1, max_length=256)]
+"""A token, RFC 9110 section 5.6.2; as long as the Gateway API allows."""
+
 
 class ConfigMapKey(ApiModel):
     """One key of a ConfigMap in the object's namespace."""
@@ -248,6 +251,12 @@ class Probe(ApiModel):
     )
 
 
+class Session(ApiModel):
+    """Which requests belong together."""
+
+    header: HeaderName = Field(description="The request header whose value names the session, e.g. x-session-id.")
+
+
 class Traffic(ApiModel):
     """What splits the users' traffic; without it only the Service <name> exists."""
 
@@ -260,6 +269,13 @@ class Traffic(ApiModel):
 
     gateway: GatewayTraffic | None = Field(default=None, description="Gateway API.")
     istio: IstioTraffic | None = Field(default=None, description="Istio.")
+    session: Session | None = Field(
+        default=None,
+        description=(
+            "Requests of a session stay with their version. Neither gateway nor istio can keep sessions so far: no rollout begins "
+            "then. Without both each session moves once, at promotion."
+        ),
+    )
     probe: Probe | None = Field(default=None, description="Where the operator can ask the data plane.")
 
     @model_validator(mode="after")
@@ -379,6 +395,11 @@ class ModelDeploymentSpec(ApiModel):
     def divides(self) -> bool:
         """Whether something can split the traffic; without it all of it moves at once."""
         return self.gateway is not None or self.istio is not None
+
+    @property
+    def session(self) -> Session | None:
+        """Which requests have to stay with one version, if any."""
+        return self.traffic.session if self.traffic else None
 
     @property
     def steps(self) -> list[Step]:

@@ -121,6 +121,7 @@ class Reason(StrEnum):
     GATEWAY_API_MISSING = "GatewayAPIMissing"
     GRPC_NOT_SERVED = "GRPCNotServed"
     ISTIO_MISSING = "IstioMissing"
+    SESSIONS_NOT_KEPT = "SessionsNotKept"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     ROUTE_CONFLICT = "RouteConflict"
     ROUTE_REPAIRED = "RouteRepaired"

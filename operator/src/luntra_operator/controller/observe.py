@@ -133,6 +133,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         route=_route(reading),
         missing=_problem(reading.missing),
         postponed=_problem(reading.postponed),
+        unkept=_problem(reading.unkept),
         conflict=Problem(Reason.ROUTE_CONFLICT, reading.conflict, permanent=True) if reading.conflict else None,
         frame=reading.frame,
         service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,

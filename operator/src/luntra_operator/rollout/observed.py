@@ -136,7 +136,7 @@ class Observed:
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
     `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
-    of the route has to wait, `conflict` which route is not ours; `service` is the workload that the Service <name>
+    of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours; `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
     could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
     gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
@@ -151,6 +151,7 @@ class Observed:
     route: Route | None = None
     missing: Problem | None = None
     postponed: Problem | None = None
+    unkept: Problem | None = None
     conflict: Problem | None = None
     frame: str = ""
     service: str | None = None

@@ -41,8 +41,9 @@ def first_step(turn: Turn, **changes: Any) -> Decision:
 
 def introduce(turn: Turn, **changes: Any) -> Decision:
     """Enter Shifting by introducing the candidate to the gateway; at 100 without a stable version or where nothing divides the traffic."""
-    if turn.spec.divides and turn.seen.missing is not None:
-        return Decision(turn.update(**changes), waiting=turn.seen.missing, wake=10)
+    missing = turn.seen.missing or turn.seen.unkept
+    if turn.spec.divides and missing is not None:
+        return Decision(turn.update(**changes), waiting=missing, wake=10)
     if turn.status.stable is None or not turn.spec.divides:
         return _step(turn, 100, **changes)
     traffic = TrafficStatus(workload=turn.candidate.workload, desired=0, decided_at=turn.now)
@@ -76,7 +77,7 @@ def shift(turn: Turn) -> Decision:
     if traffic.observed != traffic.desired:
         return _unsettled(turn, traffic)
     if step is None:
-        return _step(turn, next_weight(turn.spec.steps, 0))
+        return _first_share(turn)
     if step.started_at is None:
         return Decision(turn.update(step=step.model_copy(update={"started_at": turn.now})))
     remaining = hold(turn.spec.steps, step.weight) - turn.since(step.started_at)
@@ -86,10 +87,16 @@ def shift(turn: Turn) -> Decision:
             waiting=Problem(Reason.PROGRESSING, f"holding {turn.candidate.version} at {step.weight} %"),
             wake=remaining,
         )
-    missing = obstacle(turn.candidate_workload, turn.replicas(turn.candidate_workload)) or silence(turn)
+    missing = _lacking(turn, step.weight)
     if missing:
         return Decision(status, waiting=missing, wake=5)
     return promote(turn) if step.weight == 100 else _next(turn, next_weight(turn.spec.steps, step.weight))
+
+
+def _first_share(turn: Turn) -> Decision:
+    if turn.seen.unkept is not None:
+        return Decision(turn.status, waiting=turn.seen.unkept)
+    return _step(turn, next_weight(turn.spec.steps, 0))
 
 
 def _next(turn: Turn, weight: int) -> Decision:
@@ -103,7 +110,7 @@ def await_approval(turn: Turn) -> Decision:
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
-    missing = obstacle(turn.candidate_workload, turn.replicas(turn.candidate_workload)) or silence(turn)
+    missing = _lacking(turn, step.weight if step else 0)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
         answer = approval.answer(turn)
@@ -113,6 +120,13 @@ def await_approval(turn: Turn) -> Decision:
     if missing:
         return Decision(turn.status, waiting=missing, wake=5)
     return _step(turn, weight, **approved) if step else introduce(turn, **approved)
+
+
+def _lacking(turn: Turn, weight: int) -> Problem | None:
+    """Why a candidate that nothing speaks against stays at `weight`; with all traffic no session is divided any more."""
+    unkept = turn.seen.unkept if weight < 100 else None
+    candidate = turn.candidate_workload
+    return obstacle(candidate, turn.replicas(candidate)) or silence(turn) or unkept
 
 
 def _speaks_against(turn: Turn) -> Problem | None:

@@ -19,7 +19,7 @@ def at_rest(turn: Turn) -> Decision:
         missing = turn.seen.missing
         return Decision(
             turn.update(Phase.STABLE, **cleared),
-            waiting=missing or turn.seen.postponed,
+            waiting=missing or turn.seen.unkept or turn.seen.postponed,
             wake=10 if missing else None,  # nobody tells that a kind has appeared
         )
     if turn.revision == status.rejected_revision and not retry:
@@ -37,6 +37,8 @@ def begin(turn: Turn) -> Decision:
     status, model = turn.status, turn.spec.model
     if turn.seen.refusal is not None:
         return Decision(status, waiting=Problem(Reason.INVALID_SPEC, turn.seen.refusal, permanent=True))
+    if turn.seen.unkept is not None:
+        return Decision(status, waiting=turn.seen.unkept)
     retry = _retry(turn)
     settled = status.traffic is None or status.traffic.observed == status.traffic.desired
     ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from luntra_operator.api.kinds import Kind
 from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import Reason
 
 from .grpcroute import OwnedGrpcRoute
 from .httproute import OwnedHttpRoute
@@ -33,7 +34,7 @@ class Reading:
 
     `agreed`: all objects carry the same weights; where not, `state` has the highest of each, so that a version has lost its
     traffic only when it has lost it everywhere. `missing` (a kind) and `conflict` (an object of somebody else) say why what the
-    spec wants cannot be written, `postponed` what is left out for now.
+    spec wants cannot be written, `postponed` what is left out for now, `unkept` why sessions cannot be kept.
     """
 
     state: RouteState | None
@@ -41,6 +42,7 @@ class Reading:
     frame: str
     missing: Obstacle | None
     postponed: Obstacle | None
+    unkept: Obstacle | None
     conflict: str | None
 
 
@@ -82,6 +84,7 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
         frame=" ".join(provider.frame(endpoint) for provider in wanted),
         missing=missing,
         postponed=next(filter(None, (provider.postponed(endpoint) for provider in PROVIDERS)), None),
+        unkept=_unkept(endpoint.spec, wanted),
         conflict=next(filter(None, (provider.conflict(endpoint, found) for provider in wanted)), None),
     )
 
@@ -127,6 +130,17 @@ def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Obstacle |
         return None
     advice = provider.absence.message
     return Obstacle(provider.absence.reason, f"the cluster has no {kind} kind; {advice}, then this continues by itself")
+
+
+def _unkept(spec: ModelDeploymentSpec, wanted: Sequence[Provider]) -> Obstacle | None:
+    kinds = " and ".join(provider.kinds[0].kind for provider in wanted if not provider.keeps_sessions)
+    if spec.session is None or not kinds:
+        return None
+    return Obstacle(
+        Reason.SESSIONS_NOT_KEPT,
+        f"traffic.session: {kinds} cannot keep a session ({spec.session.header}) with one version, so no weight is raised; "
+        "remove traffic.session, or what divides the traffic (then each session moves once, at promotion)",
+    )
 
 
 def _told(provider: Provider, state: RouteState | None) -> str:
