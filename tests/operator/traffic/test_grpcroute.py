@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from luntra_operator.traffic.grpcroute import OwnedGrpcRoute
 from luntra_operator.traffic.provider import Create
 from tests.operator.traffic.endpoints import GRPC, endpoint, service
 
 ROUTE = OwnedGrpcRoute()
+MATCHES = [{"method": {"type": "Exact", "service": "team.Prices", "method": "Ask"}}]
 
 
 def content(**grpc: Any) -> dict[str, Any]:
@@ -14,7 +17,7 @@ def content(**grpc: Any) -> dict[str, Any]:
     return ROUTE.content(endpoint({"gateway": {**gateway, "grpc": {**gateway["grpc"], **grpc}}}))
 
 
-def test_new_route_takes_the_inference_service_on_its_own_hosts_to_the_grpc_port() -> None:
+def test_new_route_takes_every_request_of_its_hosts_to_the_grpc_port() -> None:
     (write,) = ROUTE.write(endpoint(GRPC), {}, {"digits-w1": 90, "digits-w2": 10}, "2/abc/10", "Keep")
     assert isinstance(write, Create)
     assert (write.body["apiVersion"], write.body["kind"]) == ("gateway.networking.k8s.io/v1", "GRPCRoute")
@@ -23,7 +26,7 @@ def test_new_route_takes_the_inference_service_on_its_own_hosts_to_the_grpc_port
         "hostnames": ["grpc.digits.example"],
         "rules": [
             {
-                "matches": [{"method": {"type": "Exact", "service": "inference.GRPCInferenceService"}}],
+                "matches": [],
                 "backendRefs": [
                     {"group": "", "kind": "Service", "name": "digits-w1", "port": 8081, "weight": 90},
                     {"group": "", "kind": "Service", "name": "digits-w2", "port": 8081, "weight": 10},
@@ -34,9 +37,16 @@ def test_new_route_takes_the_inference_service_on_its_own_hosts_to_the_grpc_port
     assert write.body["metadata"]["annotations"]["luntra.io/intent"] == "2/abc/10"
 
 
-def test_matches_of_the_spec_replace_the_inference_service() -> None:
-    matches = [{"method": {"type": "Exact", "service": "team.Prices"}}]
-    assert content(matches=matches)["matches"] == matches
+def test_matches_of_the_spec_narrow_what_is_taken() -> None:
+    assert content(matches=MATCHES)["matches"] == MATCHES
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, {"matches": MATCHES}), ({"matches": MATCHES}, {})])
+def test_r18_everything_and_something_are_everything_together(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Breaks if no match counts as nothing: requests would be refused between the two frames."""
+    body = ROUTE.build({"name": "digits", "resourceVersion": "1"}, content(**before), {"digits-w1": 100}, "1/abc/100")
+    operations = ROUTE.patch(body, frozenset(), content(**after), {"digits-w1": 100}, "1/abc/100", "Widen")
+    assert {"op": "add", "path": "/spec/rules/0/matches", "value": []} in operations
 
 
 def test_hosts_and_gateways_of_the_spec_change_the_frame_and_those_of_http_do_not() -> None:

@@ -164,7 +164,7 @@ class GrpcTraffic(ApiModel):
         default=None,
         min_length=1,
         max_length=8,
-        description="GRPCRouteMatch list, as in the Gateway API. Default: the service inference.GRPCInferenceService.",
+        description="GRPCRouteMatch list, as in the Gateway API. Default: all requests to these hosts.",
     )
 
 

@@ -114,12 +114,16 @@ def _widened(route: dict[str, Any], rule: dict[str, Any], content: dict[str, Any
     parents = [ref for ref in route["spec"].get("parentRefs") or [] if gateway(ref) not in wanted]
     hostnames = route["spec"].get("hostnames") or []
     every = not hostnames or not content["hostnames"]  # no hostnames means every host
+    matches = rule.get("matches")
+    anything = not content["matches"] or matches == []  # likewise
     both = {
         "parentRefs": [*content["parentRefs"], *parents],
         "hostnames": []
         if every
         else [*content["hostnames"], *(one for one in hostnames if one not in content["hostnames"])],
-        "matches": [*content["matches"], *(one for one in rule.get("matches") or [] if one not in content["matches"])],
+        "matches": []
+        if anything
+        else [*content["matches"], *(one for one in matches or [] if one not in content["matches"])],
     }
     if any(len(both[key]) > most for key, most in _MOST.items()):
         return content, False

@@ -1,6 +1,7 @@
 """GRPCRoute that Luntra owns (gateway.networking.k8s.io/v1): the model's requests over gRPC, beside the HTTPRoute.
 
-gRPC names its model in the message, where no route can look, so a model has hosts of its own. A workload that an earlier
+gRPC names its model in the message, where no route can look, so a model has hosts of its own, and all requests to them are its
+own: a match by service without a method is for each gateway to support or not (Contour 1.33 does not). A workload that an earlier
 operator made has no port for gRPC and never gets one; the route is made when no such workload is left.
 """
 
@@ -12,9 +13,6 @@ from luntra_operator.api.vocabulary import PORT_GRPC, Reason
 
 from .gateway_api import OwnedRoute
 from .provider import Endpoint, Obstacle, Question
-
-SERVICE = "inference.GRPCInferenceService"
-"""The service of the Open Inference Protocol v2."""
 
 
 class OwnedGrpcRoute(OwnedRoute):
@@ -48,11 +46,10 @@ class OwnedGrpcRoute(OwnedRoute):
         if gateway is None or gateway.grpc is None:
             raise LookupError("the spec names no hosts for gRPC")
         content = gateway.model_dump(by_alias=True, exclude_none=True, mode="json")
-        default = [{"method": {"type": "Exact", "service": SERVICE}}]
         return {
             "parentRefs": content["parentRefs"],
             "hostnames": content["grpc"]["hostnames"],
-            "matches": content["grpc"].get("matches", default),
+            "matches": content["grpc"].get("matches", []),
         }
 
 
