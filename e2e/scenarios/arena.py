@@ -224,8 +224,7 @@ class Weights:
     async def run(self) -> None:
         """Look ten times a second until cancelled."""
         while True:
-            route = await self._arena.kube.get(self._kind, self._arena.namespace, NAME)
-            if route is not None:
+            for route in await self._arena.kube.list(self._kind, self._arena.namespace):
                 weights = self._read(route)
                 if not self.seen or self.seen[-1] != weights:
                     self.seen.append(weights)

@@ -42,8 +42,9 @@ class BothCluster(Cluster):
 
     async def named(self, kind: kinds.Kind) -> dict[str, int] | None:
         """The weights of our route of a kind, None where there is no route."""
-        route = await self.kube.get(kind, self.namespace, NAME)
-        return route and {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0]["backendRefs"]}
+        for route in await self.kube.list(kind, self.namespace):
+            return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0]["backendRefs"]}
+        return None
 
     async def until_grpc(self, weights: dict[str, int] | None) -> None:
         """Wait until the GRPCRoute has these weights, or is gone, and nothing is left to do for it."""

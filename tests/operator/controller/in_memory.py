@@ -81,10 +81,10 @@ class Operator:
             metadata: Object = {"name": name, "namespace": "team-a"}
             metadata["labels"] = {**labels, "kubernetes.io/service-name": name}
             self.kube.put(kinds.ENDPOINT_SLICE, {"metadata": metadata, "endpoints": [{}] * replicas})
-        for kind in (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE):
-            if "digits" not in self.kube.names(kind):
+        for kind, name in ((kinds.HTTP_ROUTE, "digits"), (kinds.GRPC_ROUTE, "digits.grpc")):
+            if name not in self.kube.names(kind):
                 continue
-            route = self.kube.peek(kind, "digits")
+            route = self.kube.peek(kind, name)
             generation = route["metadata"]["generation"]
             conditions = [
                 {"type": kind, "status": "True", "observedGeneration": generation}
@@ -124,7 +124,8 @@ class Operator:
         self.kube.put(MD, {**body, "spec": {**body["spec"], **spec}})
 
     def weights(self, kind: kinds.Kind = kinds.HTTP_ROUTE) -> dict[str, int]:
-        rule = self.kube.peek(kind, "digits")["spec"]["rules"][0]
+        (name,) = self.kube.names(kind)
+        rule = self.kube.peek(kind, name)["spec"]["rules"][0]
         return {ref["name"]: ref["weight"] for ref in rule["backendRefs"]}
 
 

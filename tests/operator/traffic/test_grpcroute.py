@@ -20,6 +20,7 @@ def content(**grpc: Any) -> dict[str, Any]:
 def test_new_route_takes_every_request_of_its_hosts_to_the_grpc_port() -> None:
     (write,) = ROUTE.write(endpoint(GRPC), {}, {"digits-w1": 90, "digits-w2": 10}, "2/abc/10", "Keep")
     assert isinstance(write, Create)
+    assert write.body["metadata"]["name"] == "digits.grpc"
     assert (write.body["apiVersion"], write.body["kind"]) == ("gateway.networking.k8s.io/v1", "GRPCRoute")
     assert write.body["spec"] == {
         "parentRefs": [{"name": "gateway"}],

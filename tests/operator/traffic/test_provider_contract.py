@@ -180,7 +180,7 @@ async def test_objects_of_somebody_else_are_named_and_neither_read_nor_removed(c
     await cluster.write({W1: 100})
     cluster.endpoint = endpoint(cluster.sample.traffic, uid="u2")
     found = await cluster.found()
-    assert "digits is not owned by this object" in (cluster.provider.conflict(cluster.endpoint, found) or "")
+    assert " is not owned by this object" in (cluster.provider.conflict(cluster.endpoint, found) or "")
     assert cluster.provider.read(cluster.endpoint, found) is None
     assert cluster.provider.remove(cluster.endpoint, found) == ()
 

@@ -13,13 +13,14 @@ from tests.operator.traffic.endpoints import GRPC, HTTP, endpoint
 Object = dict[str, Any]
 W1, W2 = "digits-w1", "digits-w2"
 BOTH = endpoint(GRPC)
+REFS = {HTTP_ROUTE: Ref(HTTP_ROUTE, "digits"), GRPC_ROUTE: Ref(GRPC_ROUTE, "digits.grpc")}
 
 
 class Store:
     """The objects as they are after our writes; `kinds` are those that the cluster knows."""
 
     def __init__(self, *kinds: Kind) -> None:
-        self.objects: dict[Ref, Object | None] = {Ref(kind, "digits"): None for kind in kinds}
+        self.objects: dict[Ref, Object | None] = {REFS[kind]: None for kind in kinds}
 
     @property
     def found(self) -> Found:
@@ -33,7 +34,7 @@ class Store:
                 case Create():
                     body = copy.deepcopy(write.body)
                     body["metadata"] |= {"resourceVersion": "1", "generation": 1}
-                    self.objects[Ref(write.kind, "digits")] = body
+                    self.objects[Ref(write.kind, body["metadata"]["name"])] = body
                     done.append(f"create {write.kind.kind}")
                 case Patch():
                     self._patch(write)
@@ -93,9 +94,9 @@ def test_route_is_in_force_when_every_object_is_accepted(store: Store) -> None:
 def test_version_has_lost_its_traffic_when_no_object_gives_it_any(store: Store, behind: Kind) -> None:
     """Breaks if one object speaks for all."""
     store.write(BOTH, {W1: 70, W2: 30}, "2/def/30")
-    before = copy.deepcopy(store.objects[Ref(behind, "digits")])
+    before = copy.deepcopy(store.objects[REFS[behind]])
     store.write(BOTH, {W1: 100}, "2/def/0")
-    store.objects[Ref(behind, "digits")] = before
+    store.objects[REFS[behind]] = before
     store.accept(HTTP_ROUTE, GRPC_ROUTE)
     reading = routes.read(BOTH, store.found)
     assert reading.state
@@ -136,7 +137,7 @@ def test_object_that_is_about_to_go_need_not_be_accepted(store: Store) -> None:
 
 def test_object_that_somebody_deleted_changes_the_frame(store: Store) -> None:
     store.write(BOTH, {W1: 100}, "1/abc/100")
-    store.objects[Ref(GRPC_ROUTE, "digits")] = None
+    store.objects[Ref(GRPC_ROUTE, "digits.grpc")] = None
     store.accept(HTTP_ROUTE)
     state = store.state(BOTH)
     assert state.frame != routes.read(BOTH, store.found).frame
@@ -171,7 +172,7 @@ def test_session_is_refused_where_what_divides_the_traffic_cannot_keep_it(store:
 def test_everything_of_ours_is_removed_when_the_spec_names_nothing(store: Store) -> None:
     store.write(BOTH, {W1: 100}, "1/abc/100")
     removed = routes.remove(endpoint(None), store.found)
-    assert removed == (Delete(Ref(HTTP_ROUTE, "digits")), Delete(Ref(GRPC_ROUTE, "digits")))
+    assert removed == (Delete(Ref(HTTP_ROUTE, "digits")), Delete(Ref(GRPC_ROUTE, "digits.grpc")))
     assert routes.remove(endpoint(None, uid="another"), store.found) == ()
 
 
@@ -180,6 +181,6 @@ def test_route_of_somebody_else_is_a_conflict_only_where_it_is_wanted(store: Sto
     store.objects[Ref(HTTP_ROUTE, "digits")] = None
     assert (
         routes.read(BOTH, store.found).conflict
-        == "the GRPCRoute digits is not owned by this object; delete or rename it"
+        == "the GRPCRoute digits.grpc is not owned by this object; delete or rename it"
     )
     assert routes.read(endpoint(HTTP), store.found).conflict is None

@@ -12,7 +12,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import PORT_GRPC, Reason
 
 from .gateway_api import OwnedRoute
-from .provider import Endpoint, Obstacle, Question
+from .provider import Endpoint, Obstacle, Question, Ref
 
 
 class OwnedGrpcRoute(OwnedRoute):
@@ -20,6 +20,13 @@ class OwnedGrpcRoute(OwnedRoute):
 
     kind = GRPC_ROUTE
     port = PORT_GRPC
+
+    def ref(self, name: str) -> Ref:
+        """Not the HTTPRoute's name: Contour 1.33 keeps one status by name and mixes up routes of two kinds.
+
+        No ModelDeployment has a dot in its name, so no HTTPRoute of another one is called so either.
+        """
+        return Ref(self.kind, f"{name}.grpc")
 
     def wanted(self, endpoint: Endpoint) -> bool:
         """Whether the spec asks for gRPC, and every workload can answer it."""

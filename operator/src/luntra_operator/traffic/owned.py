@@ -1,4 +1,4 @@
-"""One object of ours that carries the weights: it has the ModelDeployment's name, is created whole and then patched.
+"""One object of ours that carries the weights: it is created whole and then patched.
 
 After its creation only our backends' weights, our annotations and, when `spec.traffic` changes, its frame are written, each with
 a `test` of the resourceVersion: lists in such objects are atomic, and what others added must survive. Subclasses know the form of
@@ -92,9 +92,13 @@ class OwnedObject(ABC):
         """Whether the control plane has accepted the last write; if not, why."""
         return True, ""
 
+    def ref(self, name: str) -> Ref:
+        """The object of a ModelDeployment of that name; as a rule it has the same name."""
+        return Ref(self.kind, name)
+
     def objects(self, name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:  # noqa: ARG002 - others need the spec
         """The object."""
-        return (Ref(self.kind, name),)
+        return (self.ref(name),)
 
     def frame(self, endpoint: Endpoint) -> str:
         """The hash of today's frame."""
@@ -102,10 +106,11 @@ class OwnedObject(ABC):
 
     def conflict(self, endpoint: Endpoint, found: Found) -> str | None:
         """An object of the name that belongs to somebody else."""
-        body = found.get(Ref(self.kind, endpoint.name))
+        ref = self.ref(endpoint.name)
+        body = found.get(ref)
         if body is None or endpoint.owns(body):
             return None
-        return f"the {self.kind.kind} {endpoint.name} is not owned by this object; delete or rename it"
+        return f"the {ref.kind.kind} {ref.name} is not owned by this object; delete or rename it"
 
     def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
         """What our object says."""
@@ -116,22 +121,23 @@ class OwnedObject(ABC):
         self, endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
     ) -> tuple[Write, ...]:
         """Create the object, or patch it."""
-        body, wanted = self._ours(endpoint, found), self.wanted(endpoint)
+        body, wanted, ref = self._ours(endpoint, found), self.wanted(endpoint), self.ref(endpoint.name)
         if body is None:
-            return (Create(self.kind, self.build(dict(endpoint.metadata), self.content(endpoint), weights, intent)),)
+            metadata = {**endpoint.metadata, "name": ref.name}
+            return (Create(self.kind, self.build(metadata, self.content(endpoint), weights, intent)),)
         ours = endpoint.workloads(self.named(body))
         if not wanted and not self.weights(body, ours):
             return ()  # somebody has emptied what is about to go anyway
         content = self.content(endpoint) if wanted else {}
         operations = self.patch(body, ours, content, weights, intent, change)
-        return (Patch(Ref(self.kind, endpoint.name), operations),)
+        return (Patch(ref, operations),)
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
         """Delete our object."""
-        return (Delete(Ref(self.kind, endpoint.name)),) if self._ours(endpoint, found) else ()
+        return (Delete(self.ref(endpoint.name)),) if self._ours(endpoint, found) else ()
 
     def _ours(self, endpoint: Endpoint, found: Found) -> Object | None:
-        body = found.get(Ref(self.kind, endpoint.name))
+        body = found.get(self.ref(endpoint.name))
         return body if body is not None and endpoint.owns(body) else None
 
     def build(self, metadata: Object, content: dict[str, Any], weights: Mapping[str, int], intent: str) -> Object:
