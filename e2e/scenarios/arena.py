@@ -22,6 +22,7 @@ from luntra_operator.kube.client import Kube
 
 Object = dict[str, Any]
 NAME = "digits"
+PREVIEW = {"name": "x-preview", "value": "next"}
 MODEL_KINDS = (
     kinds.DEPLOYMENT,
     kinds.SERVICE,
@@ -95,10 +96,23 @@ class Arena:
         return await self.apply_body(self.body(version, **changes))
 
     async def apply_both(self, version: str, **changes: Any) -> Object:
-        """Likewise, with a host for gRPC."""
+        """Likewise, with a host for gRPC and a preview, and time for answers on a busy machine."""
         body = self.body(version, **changes)
         body["spec"]["traffic"]["gateway"]["grpc"] = {"hostnames": [f"grpc.{self.host}"]}
+        body["spec"]["traffic"]["gateway"]["preview"] = {"header": PREVIEW}
+        body["spec"]["serving"]["runtime"]["deadline"] = "5s"
         return await self.apply_body(body)
+
+    async def previewed(self, times: int = 10) -> set[str]:
+        """Versions that answer requests with the header of the preview."""
+        url = f"http://127.0.0.1:{self._installation.cluster.gateway_port}/v2/models/{NAME}"
+        headers = {"Host": self.host, PREVIEW["name"]: PREVIEW["value"]}
+        seen = set()
+        async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
+            for _ in range(times):
+                async with session.get(url) as answer:
+                    seen.add(answer.headers["x-model-version"])
+        return seen
 
     async def apply_body(self, body: Object) -> Object:
         """Apply a whole object."""
@@ -209,7 +223,7 @@ async def _begun(load: Load) -> bool:
 
 
 def _of_http_route(route: Object) -> dict[str, int]:
-    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0].get("backendRefs", [])}
+    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][-1].get("backendRefs", [])}
 
 
 class Weights:

@@ -73,7 +73,7 @@ class GrpcLoad:
 
 
 @asynccontextmanager
-async def asking(address: str, host: str, model: str, rows: Path, rate: float = 25.0) -> AsyncIterator[GrpcLoad]:
+async def asking(address: str, host: str, model: str, rows: Path, rate: float = 20.0) -> AsyncIterator[GrpcLoad]:
     """Keep asking the model of a host behind a gateway for as long as the context lasts."""
     async with InferenceServerClient(address, channel_args=[("grpc.default_authority", host)]) as client:
         load = GrpcLoad(client, model, rows)

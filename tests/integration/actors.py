@@ -176,7 +176,7 @@ class Gateway:
             self.weights.append(weights)
 
     async def _accept(self, route: Object) -> None:
-        self._follow({ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0].get("backendRefs", [])})
+        self._follow({ref["name"]: ref["weight"] for ref in route["spec"]["rules"][-1].get("backendRefs", [])})
         condition = {
             "status": "True",
             "reason": "Accepted",

@@ -41,6 +41,6 @@ def test_page_lists_every_word_and_no_other(heading: str, expected: set[str]) ->
     assert listed(heading) == expected
 
 
-def test_values_of_labels_are_listed() -> None:
-    for value in (vocabulary.ROLE_SERVING, vocabulary.ROLE_CHECK):
+def test_values_of_labels_and_headers_are_listed() -> None:
+    for value in (vocabulary.ROLE_SERVING, vocabulary.ROLE_CHECK, vocabulary.HEADER_PREVIEW):
         assert f"`{value}`" in PAGE

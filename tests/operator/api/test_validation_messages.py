@@ -40,6 +40,14 @@ def refusal(spec: dict[str, Any]) -> str:
         ),
         ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway or traffic.istio"),
         ({"traffic": {"session": {"header": "x session"}}}, "spec.traffic.session.header: 'x session' is refused"),
+        (
+            {"traffic": {"gateway": {**GATEWAY["gateway"], "preview": {"header": {"name": "x:y", "value": "a"}}}}},
+            "spec.traffic.gateway.preview.header.name: 'x:y' is refused",
+        ),
+        (
+            {"traffic": {"gateway": {**GATEWAY["gateway"], "preview": {"header": {"name": "x", "value": " a"}}}}},
+            "spec.traffic.gateway.preview.header.value: ' a' is refused",
+        ),
         ({"traffic": {"session": {"header": ""}}}, "spec.traffic.session.header: '' is refused"),
         ({"traffic": {"gateway": {"parentRefs": []}}}, "spec.traffic.gateway.parentRefs: "),
         (

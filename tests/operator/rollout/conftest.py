@@ -179,6 +179,7 @@ class World:
             frame=kept.frame if kept else self.frame,
             current=self.following,
             widened=kept.widened if kept else action.frame == "Widen",
+            preview=action.preview,
         )
 
     def _started(self, name: str, replicas: int) -> Workload:

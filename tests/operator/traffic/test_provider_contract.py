@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -133,6 +133,14 @@ async def test_foreign_content_survives_every_write(cluster: Cluster) -> None:
     for body, known in zip(cluster.everything(), json.loads(before), strict=True):
         known["metadata"]["resourceVersion"] = body["metadata"]["resourceVersion"]
         assert body == known
+
+
+async def test_preview_is_no_weight(cluster: Cluster) -> None:
+    cluster.endpoint = replace(cluster.endpoint, preview=W2)
+    await cluster.write({W1: 100})
+    assert await cluster.weights() == {W1: 100}
+    await cluster.write({W1: 70, W2: 30})
+    assert await cluster.weights() == {W1: 70, W2: 30}
 
 
 async def test_stale_write_is_refused(cluster: Cluster) -> None:

@@ -168,6 +168,21 @@ class GrpcTraffic(ApiModel):
     )
 
 
+class PreviewHeader(ApiModel):
+    """A request header and its exact value."""
+
+    name: HeaderName = Field(description="Name of the header, e.g. x-preview.")
+    value: str = Field(
+        min_length=1, max_length=256, pattern=r"^[!-~]([ -~]*[!-~])?$", description="Its value, exactly."
+    )
+
+
+class Preview(ApiModel):
+    """A way to the new version alone, for those who know it."""
+
+    header: PreviewHeader = Field(description="What a request has to carry.")
+
+
 class GatewayTraffic(ApiModel):
     """Traffic through an HTTPRoute that Luntra creates and owns."""
 
@@ -192,6 +207,13 @@ class GatewayTraffic(ApiModel):
         min_length=1,
         max_length=8,
         description="HTTPRouteMatch list, as in the Gateway API. Default: the path prefix /v2/models/<name>.",
+    )
+    preview: Preview | None = Field(
+        default=None,
+        description=(
+            "Requests over HTTP with this header go to the new version, whatever its weight, from its checks on until it is "
+            "promoted or taken back; without a new version they are requests like any other. Default: none do."
+        ),
     )
     grpc: GrpcTraffic | None = Field(default=None, description="gRPC, on hosts of its own.")
 
@@ -395,6 +417,11 @@ class ModelDeploymentSpec(ApiModel):
     def divides(self) -> bool:
         """Whether something can split the traffic; without it all of it moves at once."""
         return self.gateway is not None or self.istio is not None
+
+    @property
+    def preview(self) -> Preview | None:
+        """How to reach a new version whatever its weight, if there is a way."""
+        return self.gateway.preview if self.gateway else None
 
     @property
     def session(self) -> Session | None:

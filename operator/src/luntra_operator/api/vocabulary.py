@@ -30,7 +30,7 @@ ROLE_CHECK: Final = "check"
 ANNOTATION_INTENT: Final = "luntra.io/intent"
 """On a route: `<attempt>/<revision>/<weight>`, the decision that the written weights carry out."""
 ANNOTATION_FRAME: Final = "luntra.io/frame"
-"""On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches), without weights; with a ~ while what
+"""On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches, preview), without weights; with a ~ while what
 was said before is still in it."""
 ANNOTATION_APPROVE: Final = "luntra.io/approve"
 """On a ModelDeployment: names the version (or its digest or revision) that may go on; see `rollout.approval`."""
@@ -43,6 +43,9 @@ ANNOTATION_ROTATE: Final = "luntra.io/rotate-keys"
 
 KEY_STORE: Final = "luntra-keys"
 """The Secret in the operator's namespace with the keys that sign documents for pods."""
+
+HEADER_PREVIEW: Final = "x-luntra-preview"
+"""On a request that comes by `traffic.gateway.preview`: `true`. Where that is declared the HTTPRoute takes it off all others."""
 
 PORT_HTTP: Final = 8080
 PORT_GRPC: Final = 8081

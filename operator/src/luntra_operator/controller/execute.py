@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from luntra_operator.api.spec import ModelDeploymentSpec
@@ -98,8 +98,8 @@ class Executor:
             case actions.SelectWorkload():
                 await self._select(action.workload)
             case actions.WriteRoute():
-                found, weights = self._children.routes, action.weights
-                await self._move(routes.write(self._endpoint, found, weights, action.intent, action.frame))
+                to = replace(self._endpoint, preview=action.preview)
+                await self._move(routes.write(to, self._children.routes, action.weights, action.intent, action.frame))
             case actions.DeleteRoute():
                 await self._move(routes.remove(self._endpoint, self._children.routes))
             case actions.RunCheck():

@@ -165,6 +165,7 @@ def _route(reading: routes.Reading) -> Route | None:
         message=state.message,
         widened=state.widened,
         agreed=reading.agreed,
+        preview=state.preview,
     )
 
 

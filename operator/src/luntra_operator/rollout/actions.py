@@ -67,11 +67,15 @@ FrameChange = Literal["Keep", "Widen", "Replace"]
 
 @dataclass(frozen=True, slots=True)
 class WriteRoute:
-    """Let the route have these weights (percent by workload, in this order) under this intent."""
+    """Let the route have these weights (percent by workload, in this order) under this intent.
+
+    `preview` is the workload that a preview leads to; None: there is no preview.
+    """
 
     weights: Mapping[str, int]
     intent: str
     frame: FrameChange = "Keep"
+    preview: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from .actions import (
 )
 from .checking import current_run, declared_checks
 from .observed import Route
-from .settle import intent, selected_workload, target_weights
+from .settle import intent, previewed, selected_workload, target_weights
 from .turn import Turn
 
 
@@ -40,9 +40,11 @@ def _traffic(turn: Turn) -> list[Action]:
     if turn.spec.divides and (route is not None or turn.seen.missing is None):
         weights = target_weights(turn)
         frame = _frame(turn, route)
+        preview = previewed(turn)
         stale = route is None or not route.agreed or route.weights != weights or frame != "Keep"
+        stale = stale or (route is not None and route.preview != preview)
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
-            actions.append(WriteRoute(weights, intent(turn), frame))
+            actions.append(WriteRoute(weights, intent(turn), frame, preview))
     if not turn.spec.divides and route is not None and turn.seen.invalid is None:
         actions.append(DeleteRoute())
     selected, present = selected_workload(turn), turn.seen.service
@@ -125,7 +127,8 @@ def _leftovers(turn: Turn) -> list[Action]:
     """Workloads that no version needs, no route names and no proxy sends to any more."""
     wanted = {version.workload for version in _versions(turn)}
     route = turn.seen.route
-    named = (set(route.weights) if route else set()) | {turn.seen.service}
+    named = {*route.weights, route.preview} if route else set()
+    named |= {turn.seen.service}
     if route is not None and not route.current:
         return []
     leftovers = sorted(name for name in turn.seen.workloads if name not in wanted | named)

@@ -63,7 +63,7 @@ class Route:
 
     `frame` tells what it was last written for, `widened` if what was there before is still in it;
     `current`: the gateway's controller has accepted exactly this generation. `agreed`: all its objects carry the same weights;
-    where not, `weights` has the highest of each.
+    where not, `weights` has the highest of each. `preview` names the workload that a preview leads to, None where there is none.
     """
 
     weights: Mapping[str, int]
@@ -73,6 +73,7 @@ class Route:
     message: str = ""
     widened: bool = False
     agreed: bool = True
+    preview: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ class Observed:
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
     `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
-    of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours; `service` is the workload that the Service <name>
+    of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours;
+    `service` is the workload that the Service <name>
     selects; `answers` counts by revision what the data plane answered just now, None where it was not or
     could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
     gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even

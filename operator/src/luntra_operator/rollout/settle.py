@@ -40,6 +40,14 @@ def _named_at_zero(turn: Turn, name: str) -> bool:
     return expected and turn.seen.workload(name).endpoints > 0
 
 
+def previewed(turn: Turn) -> str | None:
+    """The candidate that a preview leads to: from its checks on until it is promoted or taken back, while it can answer."""
+    shown = turn.status.phase in (Phase.CHECKING, Phase.SHIFTING, Phase.AWAITING_APPROVAL) and turn.seen.missing is None
+    if turn.spec.preview is None or not shown or turn.status.candidate is None or turn.status.stable is None:
+        return None
+    return turn.candidate.workload if turn.candidate_workload.endpoints else None
+
+
 def introducing(turn: Turn) -> bool:
     """Whether the route names the candidate, or is to name it, before its first traffic."""
     status = turn.status

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from luntra_operator.api.vocabulary import Reason
 
 from .owned import OwnedObject
+from .preview import is_preview
 from .provider import FrameChange, Object, Obstacle
 
 _MOST = {"parentRefs": 32, "hostnames": 16, "matches": 8}
@@ -37,7 +38,7 @@ class OwnedRoute(OwnedObject):
     ) -> tuple[list[Object], bool]:
         """Our rule's backends and, where the frame changes, its matches and the route's parents and hostnames."""
         rules = body["spec"].get("rules") or []
-        index = _our_rule(rules, ours | set(weights))
+        index = our_rule(rules, ours | set(weights))
         if index is None:
             index = _emptied(rules, content["matches"])
         widened = False
@@ -64,7 +65,7 @@ class OwnedRoute(OwnedObject):
     def weights(self, body: Object, ours: frozenset[str]) -> dict[str, int]:
         """Weights of our rule; where none is given it is 1."""
         rules = body["spec"].get("rules") or []
-        index = _our_rule(rules, ours)
+        index = our_rule(rules, ours)
         refs = (rules[index].get("backendRefs") or []) if index is not None else []
         return {ref["name"]: ref.get("weight", 1) for ref in refs if ref["name"] in ours}
 
@@ -95,9 +96,10 @@ class OwnedRoute(OwnedObject):
             if ref["name"] in weights or ref["name"] not in ours
         ]
         present = {ref["name"] for ref in kept}
-        return kept + [self._backend(name, weight) for name, weight in weights.items() if name not in present]
+        return kept + [self.backend(name, weight) for name, weight in weights.items() if name not in present]
 
-    def _backend(self, name: str, weight: int) -> Object:
+    def backend(self, name: str, weight: int) -> Object:
+        """A reference to a workload's Service."""
         return {"group": "", "kind": "Service", "name": name, "port": self.port, "weight": weight}
 
 
@@ -130,9 +132,9 @@ def _widened(route: dict[str, Any], rule: dict[str, Any], content: dict[str, Any
     return both, True
 
 
-def _our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
+def our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
     for index, rule in enumerate(rules):
-        if any(ref["name"] in ours for ref in rule.get("backendRefs") or []):
+        if any(ref["name"] in ours for ref in rule.get("backendRefs") or []) and not is_preview(rule):
             return index
     return None
 

@@ -62,12 +62,14 @@ class Endpoint:
     """What a provider is told of the ModelDeployment whose traffic it splits.
 
     `metadata` is that of a new object of the ModelDeployment's own name: namespace, labels, owner reference. `services` are the
-    live Services of its workloads, and the Service <name>.
+    live Services of its workloads, and the Service <name>. `preview` is the workload that a preview is to lead to when objects
+    are written, None: no preview.
     """
 
     metadata: Mapping[str, Any]
     spec: ModelDeploymentSpec
     services: Sequence[Object] = ()
+    preview: str | None = None
 
     @property
     def name(self) -> str:
@@ -96,7 +98,8 @@ class RouteState:
     """What live objects say: percent by workload, the last intent and frame that they were written for, and whether in force.
 
     `widened`: what was there before the frame changed is still in it. `current`: the control plane has accepted the last write;
-    always true where nobody would ever say so, then only a probe tells. `message` is why it is not current.
+    always true where nobody would ever say so, then only a probe tells. `message` is why it is not current. `preview` is the
+    workload that a preview leads to.
     """
 
     weights: Mapping[str, int]
@@ -105,6 +108,7 @@ class RouteState:
     widened: bool
     current: bool
     message: str
+    preview: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
         widened=bool(former) or any(state.widened for state in states if state),
         current=agreed and all(state and state.current for state in states),
         message=missing.message if missing else told,
+        preview=next((state.preview for state in carrying if state.preview is not None), None),
     )
     return Reading(
         state=together if carrying or former else None,
