@@ -40,6 +40,12 @@ class GrpcLoad:
         """Answers by version, of requests sent after a time."""
         return Counter(answer.version for answer in self.answers if answer.at > since and not answer.error)
 
+    async def version_for(self, headers: dict[str, str]) -> str:
+        """The version that answers a request with these headers."""
+        metadata = await self._client.get_model_metadata(self._model, headers=headers)
+        (version,) = metadata.versions
+        return str(version)
+
     async def run(self, rate: float) -> None:
         """Ask `rate` times a second until cancelled; what is in flight then is still waited for."""
         metadata = await self._client.get_model_metadata(self._model)

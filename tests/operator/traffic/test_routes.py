@@ -1,6 +1,7 @@
 """All objects that split the traffic are one route: its weights, its intent, its frame, and how it changes."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,26 @@ def test_kind_that_is_missing_is_named_and_the_others_are_written() -> None:
     assert store.write(BOTH, {W1: 100}, "2/def/0") == ["patch HTTPRoute"]
     assert store.state(BOTH).message == missing.message
     assert routes.read(endpoint(HTTP), store.found).missing is None
+
+
+def test_preview_leads_to_the_candidate_when_it_does_so_over_every_protocol(store: Store) -> None:
+    """Breaks if one object speaks for all: a version could be reached over gRPC after it was taken back."""
+    declared = {"preview": {"header": {"name": "x-preview", "value": "new"}}}
+    both = endpoint({"gateway": {**GRPC["gateway"], **declared}})
+    store.write(replace(both, preview=W2), {W1: 100}, "1/abc/100")
+    assert store.state(both).preview == W2
+    rules = [body["spec"]["rules"] for body in store.objects.values() if body]
+    for preview, ordinary in rules:
+        assert preview["matches"][0]["headers"] == [{"type": "Exact", "name": "x-preview", "value": "new"}]
+        assert preview["filters"][0]["requestHeaderModifier"]["set"] == [{"name": "x-luntra-preview", "value": "true"}]
+        assert ordinary["filters"][0]["requestHeaderModifier"]["remove"] == ["x-luntra-preview"]
+    assert [preview["backendRefs"][0]["port"] for preview, _ in rules] == [8080, 8081]
+    for behind in rules:
+        known = behind.pop(0)
+        assert store.state(both).preview not in (None, W2)
+        behind.insert(0, known)
+    store.write(both, {W1: 100}, "1/abc/100")
+    assert store.state(both).preview is None
 
 
 def test_session_is_refused_where_what_divides_the_traffic_cannot_keep_it(store: Store) -> None:

@@ -211,7 +211,7 @@ class GatewayTraffic(ApiModel):
     preview: Preview | None = Field(
         default=None,
         description=(
-            "Requests over HTTP with this header go to the new version, whatever its weight, from its checks on until it is "
+            "Requests with this header (gRPC: metadata) go to the new version, whatever its weight, from its checks on until it is "
             "promoted or taken back; without a new version they are requests like any other. Default: none do."
         ),
     )

@@ -45,7 +45,7 @@ KEY_STORE: Final = "luntra-keys"
 """The Secret in the operator's namespace with the keys that sign documents for pods."""
 
 HEADER_PREVIEW: Final = "x-luntra-preview"
-"""On a request that comes by `traffic.gateway.preview`: `true`. Where that is declared the HTTPRoute takes it off all others."""
+"""On a request that comes by `traffic.gateway.preview`: `true`. Where that is declared our routes take it off all others."""
 
 PORT_HTTP: Final = 8080
 PORT_GRPC: Final = 8081

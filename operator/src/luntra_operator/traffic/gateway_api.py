@@ -1,13 +1,16 @@
 """Routes of the Gateway API that Luntra owns: a rule of ours with weighted backends, and parents that report on them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from luntra_operator.api.vocabulary import Reason
 
+from . import preview
 from .owned import OwnedObject
-from .preview import is_preview
-from .provider import FrameChange, Object, Obstacle
+from .provider import Create, Endpoint, Found, FrameChange, Object, Obstacle, Patch, RouteState, Write
+
+_RULES = "/spec/rules"
 
 _MOST = {"parentRefs": 32, "hostnames": 16, "matches": 8}
 """Entries that the Gateway API allows; of matches since its first release."""
@@ -16,7 +19,8 @@ _MOST = {"parentRefs": 32, "hostnames": 16, "matches": 8}
 class OwnedRoute(OwnedObject):
     """A route of our own name with one rule of ours; subclasses say of which kind, for which requests and to which port.
 
-    Its frame has parentRefs, hostnames and matches.
+    Its frame has parentRefs, hostnames and matches, and `preview` where one is declared: while there is a candidate to be seen the
+    route has one more rule then.
     """
 
     port: ClassVar[int]
@@ -38,7 +42,7 @@ class OwnedRoute(OwnedObject):
     ) -> tuple[list[Object], bool]:
         """Our rule's backends and, where the frame changes, its matches and the route's parents and hostnames."""
         rules = body["spec"].get("rules") or []
-        index = our_rule(rules, ours | set(weights))
+        index = _our_rule(rules, ours | set(weights))
         if index is None:
             index = _emptied(rules, content["matches"])
         widened = False
@@ -65,7 +69,7 @@ class OwnedRoute(OwnedObject):
     def weights(self, body: Object, ours: frozenset[str]) -> dict[str, int]:
         """Weights of our rule; where none is given it is 1."""
         rules = body["spec"].get("rules") or []
-        index = our_rule(rules, ours)
+        index = _our_rule(rules, ours)
         refs = (rules[index].get("backendRefs") or []) if index is not None else []
         return {ref["name"]: ref.get("weight", 1) for ref in refs if ref["name"] in ours}
 
@@ -89,6 +93,46 @@ class OwnedRoute(OwnedObject):
                     return False, f"{kind}={found['status']} ({found['reason']}): {found.get('message', '')}"
         return True, ""
 
+    def state(self, body: Object, ours: frozenset[str]) -> RouteState:
+        """What a live route says, with its preview."""
+        return replace(super().state(body, ours), preview=preview.leads_to(body["spec"].get("rules") or []))
+
+    def write(
+        self, endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
+    ) -> tuple[Write, ...]:
+        """Create the route, or patch it; the preview comes and goes by the same write as the weights."""
+        made = super().write(endpoint, found, weights, intent, change)
+        return tuple(self._with_preview(endpoint, found, write, frozenset(weights), change) for write in made)
+
+    def _with_preview(
+        self, endpoint: Endpoint, found: Found, write: Write, named: frozenset[str], change: FrameChange
+    ) -> Write:
+        match write:
+            case Create():
+                rules = self._arranged(endpoint, write.body["spec"]["rules"], named, guard=True)
+                return replace(write, body={**write.body, "spec": {**write.body["spec"], "rules": rules}})
+            case Patch():
+                body = found[write.ref] or {}
+                rules = _patched(body["spec"].get("rules") or [], write.operations)
+                added = any(operation["path"] == _RULES for operation in write.operations)
+                wanted = self._arranged(endpoint, rules, named, guard=added or change != "Keep")
+                if wanted == rules:
+                    return write
+                others = [operation for operation in write.operations if not operation["path"].startswith(_RULES)]
+                return replace(write, operations=[*others, {"op": "add", "path": _RULES, "value": wanted}])
+        return write
+
+    def _arranged(self, endpoint: Endpoint, rules: list[Object], named: frozenset[str], *, guard: bool) -> list[Object]:
+        """The rules with the preview that is wanted; a `guard` is put up or taken down only with the frame."""
+        place = _our_rule(rules, named)
+        if place is None:
+            return rules
+        declared = endpoint.spec.preview
+        ordinary = preview.guarded(rules[place], declared is not None) if guard else rules[place]
+        backend = self._backend(endpoint.preview, 1) if endpoint.preview else None
+        header = declared.header if declared else None
+        return preview.arranged([*rules[:place], ordinary, *rules[place + 1 :]], place, header, backend)
+
     def _backends(self, refs: list[Object], ours: frozenset[str], weights: Mapping[str, int]) -> list[Object]:
         kept = [
             {**ref, "weight": weights[ref["name"]]} if ref["name"] in weights else ref
@@ -96,11 +140,22 @@ class OwnedRoute(OwnedObject):
             if ref["name"] in weights or ref["name"] not in ours
         ]
         present = {ref["name"] for ref in kept}
-        return kept + [self.backend(name, weight) for name, weight in weights.items() if name not in present]
+        return kept + [self._backend(name, weight) for name, weight in weights.items() if name not in present]
 
-    def backend(self, name: str, weight: int) -> Object:
-        """A reference to a workload's Service."""
+    def _backend(self, name: str, weight: int) -> Object:
         return {"group": "", "kind": "Service", "name": name, "port": self.port, "weight": weight}
+
+
+def _patched(rules: list[Object], operations: Sequence[Mapping[str, Any]]) -> list[Object]:
+    """The rules after operations that set all of them, or one field of one."""
+    result = list(rules)
+    for operation in operations:
+        match operation["path"].removeprefix(_RULES).split("/") if operation["path"].startswith(_RULES) else None:
+            case [_, index, field]:
+                result[int(index)] = {**result[int(index)], field: operation["value"]}
+            case [_]:
+                result = list(operation["value"])
+    return result
 
 
 def _widened(route: dict[str, Any], rule: dict[str, Any], content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -132,9 +187,9 @@ def _widened(route: dict[str, Any], rule: dict[str, Any], content: dict[str, Any
     return both, True
 
 
-def our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
+def _our_rule(rules: list[dict[str, Any]], ours: frozenset[str]) -> int | None:
     for index, rule in enumerate(rules):
-        if any(ref["name"] in ours for ref in rule.get("backendRefs") or []) and not is_preview(rule):
+        if any(ref["name"] in ours for ref in rule.get("backendRefs") or []) and not preview.is_preview(rule):
             return index
     return None
 

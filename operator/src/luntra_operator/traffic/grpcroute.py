@@ -54,6 +54,7 @@ class OwnedGrpcRoute(OwnedRoute):
             raise LookupError("the spec names no hosts for gRPC")
         content = gateway.model_dump(by_alias=True, exclude_none=True, mode="json")
         return {
+            **({"preview": content["preview"]} if "preview" in content else {}),
             "parentRefs": content["parentRefs"],
             "hostnames": content["grpc"]["hostnames"],
             "matches": content["grpc"].get("matches", []),

@@ -1,4 +1,4 @@
-"""A preview: one more rule of our HTTPRoute, by which requests with a certain header reach the candidate alone.
+"""A preview: one more rule of our route, by which requests with a certain header reach the candidate alone.
 
 It stands before our ordinary rule and has the same matches, with the header. It marks its requests, so that whoever judges the
 candidate by its traffic can leave them out; and where previews are declared the ordinary rule takes the mark off what clients

@@ -77,7 +77,7 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
         widened=bool(former) or any(state.widened for state in states if state),
         current=agreed and all(state and state.current for state in states),
         message=missing.message if missing else told,
-        preview=next((state.preview for state in carrying if state.preview is not None), None),
+        preview=_preview([*filter(None, states), *(state for state in former if state.preview is not None)]),
     )
     return Reading(
         state=together if carrying or former else None,
@@ -131,6 +131,12 @@ def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Obstacle |
         return None
     advice = provider.absence.message
     return Obstacle(provider.absence.reason, f"the cluster has no {kind} kind; {advice}, then this continues by itself")
+
+
+def _preview(states: Sequence[RouteState]) -> str | None:
+    """Where all previews lead to; where objects differ something that no workload is called."""
+    found = {state.preview for state in states}
+    return found.pop() if len(found) == 1 else ",".join(sorted(name or "" for name in found)) or None
 
 
 def _unkept(spec: ModelDeploymentSpec, wanted: Sequence[Provider]) -> Obstacle | None:
