@@ -50,7 +50,8 @@ class Answer(Exception):  # noqa: N818 - it is what the API server answered, an 
 class ApiServer:
     """A running API server, and how to be its administrator (group system:masters).
 
-    `kubeconfig` is a complete file for any client; `url`, `token` and `ca_file` say the same in parts.
+    `kubeconfig` is a complete file for any client; `url`, `token` and `ca_file` say the same in parts. Where an audit
+    policy was given, `audit_log` has a line for each request that it names.
     """
 
     url: str
@@ -75,6 +76,15 @@ class ApiServer:
         """
         self.starts.append(self.processes.enter_context(_process(self.command, self.folder / "kube-apiserver.log")))
         _wait_ready(self, self.starts[-1])
+
+    @property
+    def audit_log(self) -> Path:
+        """Where requests are written down."""
+        return self.folder / "audit.log"
+
+    def kubeconfig_of(self, user: str) -> Path:
+        """The kubeconfig of one of the `users` that the server was started with; administrators too."""
+        return self.folder / f"kubeconfig-{user}"
 
     def request(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
@@ -106,8 +116,12 @@ def _status(text: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def running(program: Callable[[str], Path]) -> Iterator[ApiServer]:
+def running(
+    program: Callable[[str], Path], users: Sequence[str] = (), audit_policy: str | None = None
+) -> Iterator[ApiServer]:
     """Run etcd and kube-apiserver for as long as the context lasts; `program(name)` is the path of a binary.
+
+    Each of `users` gets a kubeconfig of its own, so that an audit log by `audit_policy` can tell them apart.
 
     Raises:
         HarnessError: one of them ended, or was not ready within 60 s; the message has the end of its log.
@@ -115,7 +129,7 @@ def running(program: Callable[[str], Path]) -> Iterator[ApiServer]:
     if shutil.which("openssl") is None:
         raise HarnessError("openssl not found, needed to make a key. Type: sudo apt-get install openssl")
     with tempfile.TemporaryDirectory(prefix="luntra-api-") as name, ExitStack() as processes:
-        yield _start(Path(name), program, processes)
+        yield _start(Path(name), program, processes, users, audit_policy)
 
 
 def start_controllers(server: ApiServer, program: Callable[[str], Path]) -> None:
@@ -133,14 +147,17 @@ def start_controllers(server: ApiServer, program: Callable[[str], Path]) -> None
     server.processes.enter_context(_process(command, server.folder / "kube-controller-manager.log"))
 
 
-def _start(folder: Path, program: Callable[[str], Path], processes: ExitStack) -> ApiServer:
+def _start(
+    folder: Path, program: Callable[[str], Path], processes: ExitStack, users: Sequence[str], audit_policy: str | None
+) -> ApiServer:
     etcd_port, peer_port, port = free_ports(3)
-    token = secrets.token_hex(16)
+    names = ("admin", *users)
+    secret = {user: secrets.token_hex(16) for user in names}
     key = folder / "sa.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     tokens = folder / "tokens.csv"
     tokens.touch(mode=0o600)
-    tokens.write_text(f'{token},admin,admin,"system:masters"\n')
+    tokens.write_text("".join(f'{secret[user]},{user},{user},"system:masters"\n' for user in names))
     etcd_url = f"http://127.0.0.1:{etcd_port}"
     etcd = [
         str(program("etcd")),
@@ -167,16 +184,32 @@ def _start(folder: Path, program: Callable[[str], Path], processes: ExitStack) -
         "--allow-privileged=true",
         "--disable-admission-plugins=ServiceAccount",
         "--watch-cache=true",
+        *(_audit(folder, audit_policy) if audit_policy else ()),
     ]
     url = f"https://127.0.0.1:{port}"
     ca_file = folder / "certs" / "apiserver.crt"
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.touch(mode=0o600)
-    kubeconfig.write_text(kubeconfig_text(url, ca_file, token))
+    server = ApiServer(url, secret["admin"], ca_file, folder / "kubeconfig", folder, api, processes)
+    for user in names:
+        kubeconfig = server.kubeconfig if user == "admin" else server.kubeconfig_of(user)
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(kubeconfig_text(url, ca_file, secret[user]))
     processes.enter_context(_process(etcd, folder / "etcd.log"))
-    server = ApiServer(url, token, ca_file, kubeconfig, folder, api, processes)
     server.start()
     return server
+
+
+def _audit(folder: Path, policy: str) -> list[str]:
+    """Flags for an audit log that is complete when a request has been answered, and is never rotated."""
+    file = folder / "audit-policy.json"
+    file.write_text(policy)
+    log = folder / "audit.log"
+    log.touch()
+    return [
+        f"--audit-policy-file={file}",
+        f"--audit-log-path={log}",
+        "--audit-log-mode=blocking",
+        "--audit-log-maxsize=8192",
+    ]
 
 
 def _wait_ready(server: ApiServer, child: subprocess.Popen[bytes]) -> None:

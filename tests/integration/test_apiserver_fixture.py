@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -103,3 +104,16 @@ def test_a_server_that_cannot_start_is_reported_with_its_log(program: Callable[[
         control_plane.running(lambda name: broken if name == "kube-apiserver" else program(name)),
     ):
         pass
+
+
+def test_an_audit_log_tells_users_apart(program: Callable[[str], Path]) -> None:
+    """Breaks if users share a token, or a request is answered before it is written down."""
+    rules = [{"level": "Metadata", "users": ["one", "two"]}, {"level": "None"}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    with control_plane.running(program, ("one", "two"), json.dumps(policy)) as server:
+        kubectl = [str(program("kubectl")), "get", "namespaces", "--kubeconfig"]
+        for kubeconfig in (server.kubeconfig_of("one"), server.kubeconfig_of("two"), server.kubeconfig):
+            subprocess.run([*kubectl, str(kubeconfig)], check=True, capture_output=True)
+        events = [json.loads(line) for line in server.audit_log.read_text().splitlines()]
+    asked = [event["user"]["username"] for event in events if event["requestURI"].startswith("/api/v1/namespaces")]
+    assert asked == ["one", "two"]
