@@ -155,7 +155,7 @@ class Kube:
         path = kind.path(_namespace(body), body["metadata"]["name"], "status")
         return await self._request("PUT", path, {"fieldManager": self._manager}, body)
 
-    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+    async def delete(self, kind: Kind, namespace: str | None, name: str) -> None:
         """Delete an object and, in the background, what it owns; no error if it is gone already.
 
         Raises:

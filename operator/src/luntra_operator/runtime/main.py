@@ -17,7 +17,7 @@ from luntra_operator.controller.execute import Images
 from luntra_operator.controller.fleet import Fleet
 from luntra_operator.controller.keys import StoredKeys
 from luntra_operator.controller.queue import Key, WorkQueue
-from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.controller.reconcile import Analysis, Reconciler
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
 
@@ -33,8 +33,8 @@ from .watches import WATCHED, Watches
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Run until `stop` is set or leadership is lost.
+async def run(settings: Settings, stop: asyncio.Event, analysis: Analysis | None = None) -> None:
+    """Run until `stop` is set or leadership is lost; without `analysis` nobody judges live traffic.
 
     Raises:
         KubeError: the API server's configuration is unusable.
@@ -49,6 +49,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             kube,
             DataPlane(kube, session),
             images,
+            analysis,
             fleet=fleet,
             written=metrics.written,
             keys=lambda: keys.ring.public,
