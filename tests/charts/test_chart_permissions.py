@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from luntra_operator.api import vocabulary
+from luntra_operator.controller import relist
 from luntra_operator.kube import kinds
 from luntra_operator.runtime import lease, watches
 from luntra_operator.traffic import routes
@@ -73,6 +74,7 @@ def needed() -> set[Permission]:
     moving = [VERBS[method] for method in ("get", "create", "patch", "delete")]
     found |= {(kind.group, kind.plural, verb) for kind in routes.KINDS for verbs in moving for verb in verbs}
     found |= {(kind.group, kind.plural, verb) for kind in watches.WATCHED for verb in ("list", "watch")}
+    found |= {(kind.group, kind.plural, "list") for kind in relist.CHILDREN}
     # Owner references that block the owner's deletion need this where the API server enforces it.
     found.add((kinds.MODEL_DEPLOYMENT.group, f"{kinds.MODEL_DEPLOYMENT.plural}/finalizers", "update"))
     return found

@@ -73,11 +73,12 @@ class FaultyKube(Kube):
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         if self.dead.is_set():
             raise asyncio.CancelledError
         if method == "GET":
-            answer = await super()._request(method, path, query, body, content_type)
+            answer = await super()._request(method, path, query, body, content_type, accept)
         else:
             answer = await self._write(method, path, query, body, content_type)
         if self.dead.is_set():

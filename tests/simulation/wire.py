@@ -78,6 +78,10 @@ class Wire:
         """See `Kube.get`."""
         return self._read(self._found, kind, name)
 
+    def versions(self, kind: Kind, namespace: str | None, selector: str = "") -> asyncio.Future[Any]:
+        """See `Kube.versions`."""
+        return self._read(self._metadata, kind, selector)
+
     def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> asyncio.Future[Any]:
         """See `Kube.list`."""
         return self._read(self._server.list, kind, selector)
@@ -115,6 +119,10 @@ class Wire:
             return found
         self._turns[name] = self._loop.time()
         return {**found, "metadata": dict(found["metadata"])}
+
+    def _metadata(self, kind: Kind, selector: str) -> Sequence[Object]:
+        metas = (body["metadata"] for body in self._server.list(kind))
+        return [meta for meta in metas if not selector or selector in meta.get("labels", {})]
 
     def _read(self, read: Callable[[Any, Any], Any], kind: Kind, what: str | None) -> asyncio.Future[Any]:
         """A future and no coroutine: there are a dozen reads in each turn, and a task for each would double the loop's work."""

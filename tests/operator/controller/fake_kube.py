@@ -52,6 +52,15 @@ class FakeKube:
         self._note("get", kind, name)
         return copy.deepcopy(self._store.get((kind, namespace, name)))
 
+    async def versions(self, kind: kinds.Kind, namespace: str | None, selector: str = "") -> list[Object]:
+        self._note("list", kind, "")
+        found = [
+            body["metadata"]
+            for (one, where, _), body in self._store.items()
+            if (one, where) == (kind, namespace or where)
+        ]
+        return [copy.deepcopy(meta) for meta in found if not selector or selector in meta.get("labels", {})]
+
     async def list(self, kind: kinds.Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
         self._note("list", kind, "")
         label, equals, value = (selector or "").partition("=")

@@ -206,3 +206,25 @@ async def test_missing_kubeconfig_is_told_with_the_fix(tmp_path: Any) -> None:
     with pytest.raises(KubeError, match=r"no usable kubeconfig.*pass --kubeconfig and --context"):
         async with Kube.connect(kubeconfig=str(tmp_path / "missing")):
             pass
+
+
+async def test_metadata_alone_come_in_pages(kube: Kube, server: Server) -> None:
+    """Breaks if whole objects are asked for, or the list ends with its first page."""
+    accepted = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        accepted.append(request.headers["Accept"])
+        second = "continue" in request.query
+        meta: Object = {"name": "b" if second else "a", "managedFields": [{}]}
+        return web.json_response({"metadata": {} if second else {"continue": "more"}, "items": [{"metadata": meta}]})
+
+    server.answer = answer
+    assert await kube.versions(kinds.CONFIG_MAP, "team-a", "ours") == [{"name": "a"}, {"name": "b"}]
+    server.answer = server.reply(200, {"metadata": {}, "items": None})
+    assert await kube.versions(kinds.CONFIG_MAP, "team-a") == []
+    del server.asked[2:]
+    assert all("PartialObjectMetadataList" in one for one in accepted)
+    assert [asked[2] for asked in server.asked] == [
+        {"limit": "500", "labelSelector": "ours"},
+        {"limit": "500", "labelSelector": "ours", "continue": "more"},
+    ]

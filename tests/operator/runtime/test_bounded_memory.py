@@ -36,8 +36,8 @@ class Server:
             raise UnavailableError("no answer")
         return self.objects.get(name)
 
-    async def list(self, kind: kinds.Kind, namespace: str | None) -> list[Object]:
-        return list(self.objects.values())
+    async def versions(self, kind: kinds.Kind, namespace: str | None, selector: str = "") -> list[Object]:
+        return [one["metadata"] for one in self.objects.values()] if kind is kinds.MODEL_DEPLOYMENT else []
 
     async def replace_status(self, kind: kinds.Kind, body: Object) -> Object:
         if int(body["metadata"]["name"][1:]) % 3 == 0:
@@ -87,10 +87,10 @@ def test_ten_thousand_objects_that_came_and_went_leave_nothing(caplog: pytest.Lo
 
 def test_list_that_is_not_whole_makes_nothing_be_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     class Partly:
-        async def list(self, kind: kinds.Kind, namespace: str | None) -> list[Object]:
+        async def versions(self, kind: kinds.Kind, namespace: str | None, selector: str = "") -> list[Object]:
             if namespace == "team-b":
                 raise UnavailableError("no answer")
-            return [body(1)]
+            return [body(1)["metadata"]] if kind is kinds.MODEL_DEPLOYMENT else []
 
     class Kept:
         asked = 0

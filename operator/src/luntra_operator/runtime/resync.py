@@ -1,11 +1,11 @@
-"""A net below the watches: now and then all objects are listed, worked on, and what is remembered of others is dropped."""
+"""A net below the watches: now and then all is listed, what has changed is worked on, what is remembered of others dropped."""
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from typing import Protocol
 
 from luntra_operator.controller.queue import Key, WorkQueue
-from luntra_operator.kube import kinds
+from luntra_operator.controller.relist import Listing, Relist
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
 
@@ -37,24 +37,27 @@ async def resync(
     memory: Memory | None = None,
     remembering: Remembering | None = None,
 ) -> None:
-    """List for ever; an object that is gone but remembered is worked on once more, which forgets it."""
+    """List for ever, and have all that has changed since looked at, and what is gone but remembered, which forgets it."""
+    relist = Relist(kube)
     while True:
-        found, whole = await _listed(kube, namespaces)
-        keys = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found}
+        found = await _listed(relist, namespaces)
+        whole = len(found) == len(namespaces or (None,))
+        keys = {key for one in found for key in one.changed}
         if whole and memory is not None:
-            memory.keep_only({one["metadata"]["uid"] for one in found})
-        for key in keys | (remembering.remembered if remembering else set()):
+            memory.keep_only({uid for one in found for uid in one.uids})
+        if whole and remembering is not None:
+            keys |= remembering.remembered - {key for one in found for key in one.keys}
+        for key in keys:
             queue.add(key)
         await asyncio.sleep(RESYNC)
 
 
-async def _listed(kube: Kube, namespaces: tuple[str, ...]) -> tuple[list[dict[str, Any]], bool]:
-    """The objects that are looked after, and whether these are all of them."""
-    found, whole = [], True
+async def _listed(relist: Relist, namespaces: tuple[str, ...]) -> list[Listing]:
+    """What could be listed."""
+    found = []
     for namespace in namespaces or (None,):
         try:
-            found += await kube.list(kinds.MODEL_DEPLOYMENT, namespace)
+            found.append(await relist.listing(namespace))
         except KubeError as error:
             log.warning("objects could not be listed, the watches go on: %s", error)
-            whole = False
-    return found, whole
+    return found
