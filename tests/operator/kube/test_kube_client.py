@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +229,42 @@ async def test_metadata_alone_come_in_pages(kube: Kube, server: Server) -> None:
         {"limit": "500", "labelSelector": "ours"},
         {"limit": "500", "labelSelector": "ours", "continue": "more"},
     ]
+
+
+def kubeconfig(tmp_path: Path, url: str) -> str:
+    path = tmp_path / "kubeconfig"
+    context = {"name": "test", "context": {"cluster": "test", "user": "test"}}
+    clusters = [{"name": "test", "cluster": {"server": url}}]
+    users = [{"name": "test", "user": {"token": "secret"}}]
+    config = {"current-context": "test", "contexts": [context], "clusters": clusters, "users": users}
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+async def test_the_environments_proxy_is_used(
+    kube: Kube, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", kube._client.configuration.host)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with Kube.connect(kubeconfig=kubeconfig(tmp_path, "http://api.invalid")) as behind:
+        assert await behind.get(kinds.CONFIG_MAP, "team-a", "digits") == CONFIG_MAP
+    assert server.asked[-1][:2] == ("GET", f"{PATH}/digits")
+
+
+async def test_a_host_without_a_proxy_is_asked_itself(
+    kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with Kube.connect(kubeconfig=kubeconfig(tmp_path, kube._client.configuration.host)) as direct:
+        assert await direct.get(kinds.CONFIG_MAP, "team-a", "digits") == CONFIG_MAP
+
+
+async def test_a_password_for_the_host_in_netrc_does_not_replace_the_token(
+    kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password other")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with Kube.connect(kubeconfig=kubeconfig(tmp_path, kube._client.configuration.host)) as client:
+        assert await client.get(kinds.CONFIG_MAP, "team-a", "digits") == CONFIG_MAP

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config
@@ -72,6 +74,10 @@ class Kube:
             raise KubeError(
                 f"no usable kubeconfig: {error}; set KUBECONFIG or pass --kubeconfig and --context"
             ) from error
+        # aiohttp would otherwise read ~/.netrc and the environment for each request, in a thread; and what ~/.netrc has for the
+        # host would collide with the token.
+        settings.client_session_kwargs = {"trust_env": False}
+        settings.proxy = settings.proxy or _proxy(settings.host)
         async with ApiClient(configuration=settings) as client:
             yield cls(client, field_manager, witness)
 
@@ -233,6 +239,12 @@ class Kube:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             told = f"{method} {path}: no answer from the API server: {str(error) or type(error).__name__}"
             raise UnavailableError(told) from error
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for the API server; looked up once."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _in_cluster() -> bool:
