@@ -134,3 +134,11 @@ async def test_objects_are_counted_by_phase(watches: Watches) -> None:
     assert watches.phases == {"Stable": 1}
     watches.keep_only({"another"})
     assert watches.phases == {}
+
+
+def test_objects_are_not_copied_to_tell_what_has_changed_in_them(watches: Watches) -> None:
+    """Breaks if kopf's storage comes back: a deep copy of every object at every event, a third of the processor's time."""
+    storage = watches._settings.persistence.diffbase_storage
+    body = kopf.Body({"metadata": {"annotations": {"a": "b"}}, "spec": {"a": {"b": "c"}}})
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None

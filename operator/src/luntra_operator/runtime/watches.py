@@ -71,6 +71,7 @@ class Watches:
         self._registry = kopf.OperatorRegistry()
         self._settings = kopf.OperatorSettings()
         self._settings.posting.enabled = False  # Events are written by the controller, once per transition
+        self._settings.persistence.diffbase_storage = _Undiffed()
         self._settings.watching.server_timeout = SERVER_TIMEOUT
         self._settings.watching.connect_timeout = 10
         self._settings.watching.reconnect_backoff = 1
@@ -167,6 +168,19 @@ class Watches:
             aiohttp_session=session,
             credentials=found,
         )
+
+
+class _Undiffed(kopf.DiffBaseStorage):
+    """Spares a deep copy of every object at every event: differences are of use to handlers that we do not have."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ARG002 - kopf's signature
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:  # noqa: ARG002 - kopf's signature
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Nothing is kept: an annotation on other people's objects is the last thing that we want."""
 
 
 def _credentials(**arguments: Any) -> kopf.ConnectionInfo | None:
