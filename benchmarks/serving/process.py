@@ -72,18 +72,19 @@ def cores() -> tuple[int, int]:
 
 
 class ServerProcess:
-    """A program in a process group of its own, pinned to `core`, its output in the file `log`."""
+    """A program in a process group of its own, pinned to `core` (None: to none), its output in the file `log`."""
 
     def __init__(
-        self, command: Sequence[str], core: int, log: Path, environment: Mapping[str, str] | None = None
+        self, command: Sequence[str], core: int | None, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         if shutil.which("taskset") is None:
             raise HarnessError("taskset: not found; install util-linux")
+        pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                dies_with_us(["taskset", "--cpu-list", str(core), *command]),
+                dies_with_us([*pinned, *command]),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -109,6 +110,13 @@ class ServerProcess:
         what = "did not answer in time" if self._process.poll() is None else f"ended with {self._process.returncode}"
         self.stop()
         raise HarnessError(f"{self._process.args!r} {what}; the end of {self._log}:\n{tail(self._log)}")
+
+    def check(self) -> None:
+        """Raise HarnessError, with the end of its log, if it has ended."""
+        if self._process.poll() is not None:
+            raise HarnessError(
+                f"{self._process.args!r} ended with {self._process.returncode}; the end of {self._log}:\n{tail(self._log)}"
+            )
 
     @property
     def resident_bytes(self) -> int:

@@ -33,11 +33,16 @@ def main() -> int:
         print(f"publish: {measured} is of a quick run; run: make bench-serving", file=sys.stderr)
         return 1
     RESULTS.write_bytes(content)
-    for path, text in pages(results).items():
+    put(pages(results))
+    return 0
+
+
+def put(pages: dict[Path, str]) -> None:
+    """Write pages, and say which."""
+    for path, text in pages.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         print(path.relative_to(REPOSITORY))
-    return 0
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def render(results: Results, picture: str) -> str:
         _introduction(results),
         f"![Throughput, and latency while the model is changed]({picture})",
         "## Targets",
-        _table(
+        table(
             ["what", "target", "found", ""],
-            ([one.what, one.wanted, one.found, _verdict(one)] for one in targets(results)),
+            ([one.what, one.wanted, one.found, verdict(one)] for one in targets(results)),
         ),
         "*Undecided*: the machine was too busy with other things, see *without a change* below." if noisy else "",
         "## Throughput",
@@ -50,7 +50,8 @@ def render(results: Results, picture: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _verdict(target: Target) -> str:
+def verdict(target: Target) -> str:
+    """A target's outcome, loud unless it was met."""
     return target.verdict if target.met else f"**{target.verdict}**"
 
 
@@ -80,7 +81,7 @@ def _throughput(cells: Sequence[Throughput], titles: dict[str, str]) -> Iterator
             chosen = [one for one in cells if one.model == model and one.encoding == encoding]
             if chosen:
                 yield f"### {heading}, {described}"
-                yield _table(["server", *_heads("answers/s"), *_heads("µs")], _rows(chosen, titles))
+                yield table(["server", *_heads("answers/s"), *_heads("µs")], _rows(chosen, titles))
     bad = sum(one.bad for one in cells)
     if cells:
         yield f"Answers that were not 2xx, and broken connections, in all of these: {bad}."
@@ -131,7 +132,7 @@ def _swaps(results: Results, rate: int, titles: dict[str, str]) -> Iterator[str]
         "without a change",
     ]
     rows = [_swap_row(one, titles[one.server]) for one in results.swaps if one.rate == rate]
-    yield _table([*heads, "errors", "resets", "wrong", "memory per change"], rows)
+    yield table([*heads, "errors", "resets", "wrong", "memory per change"], rows)
 
 
 def _swap_row(swaps: Swaps, title: str) -> list[str]:
@@ -157,7 +158,8 @@ def _reloads(results: Results) -> str:
     return "\n".join(f"- {one.title}: {one.reloading}." for one in results.servers)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [list(heads), ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -80,6 +80,7 @@ def _programs() -> dict[str, GoProgram]:
             )
             for name, package in observers.items()
         ),
+        GoProgram("flagger", "github.com/fluxcd/flagger", versions.FLAGGER, "github.com/fluxcd/flagger/cmd/flagger"),
         GoProgram("helm", "helm.sh/helm/v4", versions.HELM, "helm.sh/helm/v4/cmd/helm"),
     ]
     return {program.name: program for program in programs}

@@ -155,6 +155,23 @@ def evicted(pod: Object) -> Object:
     return {**status, "containerStatuses": [_container(pod, ended, ready=False)]}
 
 
+def accepted(route: Object) -> Object:
+    """The status of a route that its first parent follows as it is now."""
+    condition = {
+        "status": "True",
+        "reason": "Accepted",
+        "message": "",
+        "observedGeneration": route["metadata"]["generation"],
+        "lastTransitionTime": route["metadata"]["creationTimestamp"],
+    }
+    parent = {
+        "parentRef": route["spec"]["parentRefs"][0],
+        "controllerName": "test/gateway",
+        "conditions": [{"type": kind, **condition} for kind in ("Accepted", "ResolvedRefs")],
+    }
+    return {"parents": [parent]}
+
+
 class Gateway:
     """Accepts every HTTPRoute at once, and answers probes by the weights that it has accepted."""
 
@@ -177,20 +194,7 @@ class Gateway:
 
     async def _accept(self, route: Object) -> None:
         self._follow({ref["name"]: ref["weight"] for ref in route["spec"]["rules"][-1].get("backendRefs", [])})
-        condition = {
-            "status": "True",
-            "reason": "Accepted",
-            "message": "",
-            "observedGeneration": route["metadata"]["generation"],
-            "lastTransitionTime": route["metadata"]["creationTimestamp"],
-        }
-        conditions = [{"type": kind, **condition} for kind in ("Accepted", "ResolvedRefs")]
-        parent = {
-            "parentRef": route["spec"]["parentRefs"][0],
-            "controllerName": "test/gateway",
-            "conditions": conditions,
-        }
-        await set_status(self._kube, self.kind, route, {"parents": [parent]})
+        await set_status(self._kube, self.kind, route, accepted(route))
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What a look through this gateway shows, by revision."""
