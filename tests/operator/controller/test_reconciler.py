@@ -235,6 +235,36 @@ async def test_grpc_waits_for_a_version_that_has_a_port_for_it(stable: Operator)
     assert stable.weights(kinds.GRPC_ROUTE) == {"digits-w2": 100}
 
 
+async def test_session_that_nothing_keeps_is_a_condition_until_nothing_divides_the_traffic(stable: Operator) -> None:
+    """Breaks if a plain Service, which moves each session once, is refused with the others."""
+    session = {"session": {"header": "x-session-id"}}
+    stable.edit(traffic={"gateway": {"parentRefs": [{"name": "gateway"}]}, **session}, model=model("v2"))
+    await stable.settle()
+    assert stable.ready[0] == "SessionsNotKept"
+    assert stable.kube.names(kinds.DEPLOYMENT) == ["digits-w1"]
+    stable.edit(traffic=session, rollout={"soak": "0s"})
+    for _ in range(20):
+        await stable.settle()
+        stable.now += timedelta(seconds=30)
+    assert stable.ready[0] == "Stable"
+    assert stable.kube.names(kinds.DEPLOYMENT) == ["digits-w2"]
+
+
+async def test_preview_is_written_beside_the_weights_and_read_back(shifting: Operator) -> None:
+    """Breaks if the executor forgets it, or the snapshot does: it would be written again in every turn."""
+    declared = {"preview": {"header": {"name": "x-preview", "value": "next"}}}
+    shifting.edit(traffic={"gateway": {"parentRefs": [{"name": "gateway"}], **declared}})
+    for _ in range(3):  # the frame is widened, then replaced
+        await shifting.reconcile(KEY)
+    written = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")["metadata"]["resourceVersion"]
+    for _ in range(3):
+        await shifting.reconcile(KEY)
+    assert shifting.kube.peek(kinds.HTTP_ROUTE, "digits")["metadata"]["resourceVersion"] == written
+    preview, ordinary = shifting.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]["rules"]
+    assert [ref["name"] for ref in preview["backendRefs"]] == ["digits-w2"]
+    assert [(ref["name"], ref["weight"]) for ref in ordinary["backendRefs"]] == [("digits-w1", 80), ("digits-w2", 20)]
+
+
 async def test_invalid_spec_is_a_condition_and_what_serves_goes_on(stable: Operator) -> None:
     stable.edit(replicas=-1)
     assert await stable.reconcile(KEY) is None, "only another spec helps, and that is an event"
