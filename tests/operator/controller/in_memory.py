@@ -63,7 +63,8 @@ class Operator:
         """Reconcile with ready pods and a gateway that accepts everything, until nothing is to be done at once."""
         again: float | None = 0.0
         for _ in range(turns):
-            if again is None or again > 1:
+            traffic = self.status.get("traffic") or {"desired": 0, "observed": 0}
+            if again is None or (again > 1 and traffic.get("observed") == traffic["desired"]):
                 return again
             self.play_cluster()
             again = await self.reconcile(KEY)

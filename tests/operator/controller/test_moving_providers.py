@@ -51,7 +51,7 @@ async def test_r18_virtual_service_is_followed_before_the_route_goes(settled: tu
     operator, expected = settled
     revisions = dict(operator.gateway.seen or {})
     operator.edit(traffic=ISTIO)
-    assert await operator.reconcile(KEY) == 0.5  # without waiting for a watch, which may not have begun
+    assert await operator.reconcile(KEY) == 2  # without waiting for a watch, which may not have begun
     await turns(operator, {"": 20})
     assert present(operator) == ["HTTPRoute", "VirtualService"]
     assert weights(operator) == operator.weights() == expected

@@ -20,7 +20,7 @@ from .converge import converge
 from .intents import asked, handled
 from .observed import Problem
 from .prepare import await_ready
-from .settle import follow, shares, target_weights
+from .settle import follow, next_look, shares, target_weights
 from .shift import await_approval, shift, soak
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
@@ -115,7 +115,7 @@ def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action,
     if traffic is None or traffic.observed == traffic.desired or not told:
         return decision.wake
     waited = turn.since(traffic.accepted_at)
-    poll = min(60.0, max(limits.settle_poll, waited / 2))
+    poll = min(60.0, max(next_look(turn, limits), waited / 2))
     return poll if decision.wake is None else min(poll, decision.wake)
 
 

@@ -91,6 +91,19 @@ def _revisions(turn: Turn) -> dict[str, str]:
     return {version.workload: version.revision for version in ([serving] if serving else []) + versions}
 
 
+def next_look(turn: Turn, timers: Timers) -> float:
+    """Seconds until it is worth looking whether the data plane follows what was written.
+
+    That its controller has accepted it comes as an event; of an introduction no answer tells, only its delay.
+    """
+    traffic = turn.status.traffic
+    if traffic is None or traffic.accepted_at is None:
+        return timers.acceptance_poll
+    if not introducing(turn):
+        return timers.settle_poll
+    return max(timers.settle_poll, timers.settle_fallback - turn.since(traffic.accepted_at))
+
+
 def taken_back(turn: Turn, version: VersionStatus) -> str | None:
     """Says that the version has lost its traffic to a rollback which could not be recorded in the status then."""
     route = turn.seen.route

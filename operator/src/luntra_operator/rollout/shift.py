@@ -14,7 +14,7 @@ from .evidence import death, obstacle
 from .history import recorded
 from .intents import asked, handled
 from .observed import Problem
-from .settle import introducing, taken_back
+from .settle import introducing, next_look, taken_back
 from .start import begin, return_to_previous
 from .turn import Decision, Timers, Turn
 from .withdraw import give_back, withdraw
@@ -153,7 +153,7 @@ def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
         return withdraw(turn, Reason.STEP_DEADLINE_EXCEEDED, f"{message}; given up after {deadline:g} s")
     late = waited >= deadline
     return Decision(
-        turn.status, waiting=Problem(Reason.ROUTE_NOT_ACCEPTED, message, permanent=late), wake=Timers().settle_poll
+        turn.status, waiting=Problem(Reason.ROUTE_NOT_ACCEPTED, message, permanent=late), wake=next_look(turn, Timers())
     )
 
 

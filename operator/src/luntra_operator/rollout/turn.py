@@ -82,5 +82,6 @@ class Timers:
     """Durations of the engine itself, in seconds."""
 
     settle_poll: float = 0.5
+    acceptance_poll: float = 2.0
     settle_fallback: float = field(default=5.0)
     drain: float = 30.0
