@@ -97,7 +97,10 @@ class FakeKube:
                 target = target[int(part)] if isinstance(target, list) else target[part]
             if operation["op"] == "test" and target[last] != operation["value"]:
                 raise ConflictError(f"{operation['path']} is {target[last]} (422)")
-            target[last] = operation["value"]
+            if operation["op"] == "remove":
+                del target[last]
+            else:
+                target[last] = operation["value"]
         return self.put(kind, body)
 
     async def merge(self, kind: kinds.Kind, namespace: str, name: str, change: Object) -> Object:

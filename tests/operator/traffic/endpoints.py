@@ -14,11 +14,18 @@ HTTP: Object = {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["
 GRPC: Object = {"gateway": {**HTTP["gateway"], "grpc": {"hostnames": ["grpc.digits.example"]}}}
 
 
-def endpoint(traffic: Object | None, uid: str = "u1", services: tuple[Object, ...] = ()) -> Endpoint:
+def endpoint(
+    traffic: Object | None, uid: str = "u1", services: tuple[Object, ...] = (), adopted: tuple[str, ...] = ()
+) -> Endpoint:
     """What a provider is told where `spec.traffic` says so."""
     owner = {"metadata": {"name": "digits", "namespace": "team-a", "uid": uid}}
     spec = parse_spec({"model": model("v1"), **({"traffic": traffic} if traffic else {})})
-    return Endpoint(metadata(owner, "digits"), spec, services)
+    return Endpoint(metadata(owner, "digits"), spec, services, adopted=adopted)
+
+
+def selecting(workload: str) -> Object:
+    """The Service <name>."""
+    return {"metadata": {"name": "digits"}, "spec": {"selector": {"luntra.io/workload": workload}}}
 
 
 def service(name: str, *ports: int) -> Object:

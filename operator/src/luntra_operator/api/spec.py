@@ -183,21 +183,59 @@ class Preview(ApiModel):
     header: PreviewHeader = Field(description="What a request has to carry.")
 
 
+class RouteReference(ApiModel):
+    """One rule of an HTTPRoute in the object's namespace."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of the HTTPRoute.")
+    rule: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="Name of the rule (spec.rules[].name). Default: the only rule that sends to the Service <name>.",
+    )
+
+
+_OF_OWNED = {
+    "parent_refs": "parentRefs",
+    "hostnames": "hostnames",
+    "matches": "matches",
+    "grpc": "grpc",
+    "preview": "preview",
+}
+"""What says how a route of our own looks; the user's own says it itself."""
+
+
 class GatewayTraffic(ApiModel):
-    """Traffic through an HTTPRoute that Luntra creates and owns."""
+    """Traffic through an HTTPRoute: one that Luntra creates and owns, or one rule of the user's own."""
 
     cel_rules: ClassVar = (
         (
             "!has(self.grpc) || !has(self.hostnames) || self.grpc.hostnames.all(h, !(h in self.hostnames))",
             "grpc.hostnames: a host is in hostnames too, but a Gateway takes a host for HTTP or for gRPC; give gRPC a host of its own",
         ),
+        (
+            "has(self.mode) && self.mode == 'Adopted' ? has(self.routeRef) : !has(self.routeRef)",
+            "routeRef goes with mode: Adopted, and mode: Adopted needs routeRef: {name: <your HTTPRoute>}",
+        ),
+        (
+            "has(self.mode) && self.mode == 'Adopted' || has(self.parentRefs)",
+            "parentRefs is missing; name the Gateways that the route attaches to, or adopt a route of yours "
+            "with mode: Adopted and routeRef",
+        ),
+        (
+            "!has(self.mode) || self.mode != 'Adopted' || "
+            "!(" + " || ".join(f"has(self.{field})" for field in _OF_OWNED.values()) + ")",
+            "parentRefs, hostnames, matches, grpc and preview do not go with mode: Adopted, where your own route says it; remove them",
+        ),
     )
 
-    mode: Literal["Owned"] | None = Field(
-        default=None, description="Owned: Luntra creates the HTTPRoute. The only mode so far."
+    mode: Literal["Owned", "Adopted"] | None = Field(
+        default=None,
+        description="Owned (default): Luntra creates the HTTPRoute. Adopted: during rollouts it changes weights in one rule of yours.",
     )
-    parent_refs: list[ParentReference] = Field(
-        min_length=1, max_length=8, description="Gateways that the route attaches to."
+    route_ref: RouteReference | None = Field(default=None, description="mode Adopted: the rule of yours.")
+    parent_refs: list[ParentReference] | None = Field(
+        default=None, min_length=1, max_length=8, description="mode Owned: Gateways that the route attaches to."
     )
     hostnames: list[Hostname] | None = Field(
         default=None, max_length=16, description="Hosts that the route answers for."
@@ -216,6 +254,24 @@ class GatewayTraffic(ApiModel):
         ),
     )
     grpc: GrpcTraffic | None = Field(default=None, description="gRPC, on hosts of its own.")
+
+    @model_validator(mode="after")
+    def _mode_has_its_fields(self) -> Self:
+        if (self.mode == "Adopted") != (self.route_ref is not None):
+            raise ValueError(
+                "routeRef goes with mode: Adopted, and mode: Adopted needs routeRef: {name: <your HTTPRoute>}"
+            )
+        if self.mode != "Adopted" and self.parent_refs is None:
+            raise ValueError(
+                "parentRefs is missing; name the Gateways that the route attaches to, or adopt a route of yours "
+                "with mode: Adopted and routeRef"
+            )
+        given = [
+            field for name, field in _OF_OWNED.items() if self.mode == "Adopted" and getattr(self, name) is not None
+        ]
+        if given:
+            raise ValueError(f"{', '.join(given)}: not with mode: Adopted, where your own route says it; remove it")
+        return self
 
     @model_validator(mode="after")
     def _grpc_has_hosts_of_its_own(self) -> Self:
@@ -412,6 +468,11 @@ class ModelDeploymentSpec(ApiModel):
     def istio(self) -> IstioTraffic | None:
         """The Istio provider, if the traffic goes through one."""
         return self.traffic.istio if self.traffic else None
+
+    @property
+    def adopted(self) -> RouteReference | None:
+        """The user's own rule that carries the traffic, if one does."""
+        return self.gateway.route_ref if self.gateway else None
 
     @property
     def divides(self) -> bool:

@@ -134,6 +134,13 @@ class ConditionStatus(StatusModel):
     observed_generation: int = Field(default=0, description="Generation of the spec that this speaks of.")
 
 
+class ServiceStatus(StatusModel):
+    """Which workload the endpoints of the Service <name> belong to; kept while a route of the user's has our weights."""
+
+    workload: str = Field(description="The workload.")
+    since: datetime = Field(description="When they were first seen to be its own and nobody else's.")
+
+
 class Withdrawal(StatusModel):
     """Why the candidate is being taken back."""
 
@@ -185,6 +192,16 @@ class ModelDeploymentStatus(StatusModel):
     rejected_message: str | None = Field(default=None, description="Why it was refused, in a sentence.")
     handled: HandledIntents = Field(
         default_factory=HandledIntents, description="Annotations that were last acted on; each value counts once."
+    )
+    adopted: list[str] = Field(
+        default_factory=list, description="HTTPRoutes of yours that have Luntra's weights in them, or are about to."
+    )
+    service: ServiceStatus | None = Field(
+        default=None, description="What the Service <name> was seen to follow, while a route of yours is adopted."
+    )
+    repairs: list[datetime] = Field(
+        default_factory=list,
+        description="The last three times that an adopted route had to be repaired in this rollout.",
     )
     history: list[HistoryEntry] = Field(default_factory=list, description="The last ten rollouts, newest first.")
     conditions: list[ConditionStatus] = Field(

@@ -32,6 +32,9 @@ ANNOTATION_INTENT: Final = "luntra.io/intent"
 ANNOTATION_FRAME: Final = "luntra.io/frame"
 """On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches, preview), without weights; with a ~ while what
 was said before is still in it."""
+ANNOTATION_ADOPTED: Final = "luntra.io/adopted"
+"""On a route of the user's, while Luntra's weights are in it: JSON by ModelDeployment, with the backendRefs as the user wrote them
+and the intent and frame that other routes have in annotations of their own; one route may serve several models."""
 ANNOTATION_APPROVE: Final = "luntra.io/approve"
 """On a ModelDeployment: names the version (or its digest or revision) that may go on; see `rollout.approval`."""
 ANNOTATION_ABORT: Final = "luntra.io/abort"
@@ -46,6 +49,8 @@ KEY_STORE: Final = "luntra-keys"
 
 HEADER_PREVIEW: Final = "x-luntra-preview"
 """On a request that comes by `traffic.gateway.preview`: `true`. Where that is declared our routes take it off all others."""
+FINALIZER_ADOPTED: Final = "luntra.io/adopted-route"
+"""On a ModelDeployment, while its weights are in a route of the user's: deletion waits until they are taken out."""
 
 PORT_HTTP: Final = 8080
 PORT_GRPC: Final = 8081
@@ -128,5 +133,8 @@ class Reason(StrEnum):
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     ROUTE_CONFLICT = "RouteConflict"
     ROUTE_REPAIRED = "RouteRepaired"
+    ROUTE_NOT_ADOPTABLE = "RouteNotAdoptable"
+    FOREIGN_BACKEND = "ForeignBackend"
+    ROUTE_CONTENDED = "RouteContended"
     NAME_CONFLICT = "NameConflict"
     NEEDS_DECISION = "NeedsDecision"

@@ -17,6 +17,7 @@ from luntra_operator.api.vocabulary import (
     ANNOTATION_RETRY,
     LABEL_REVISION,
     Phase,
+    Reason,
 )
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ def abort(document: Document) -> tuple[Document, str]:
 
 
 def retry(document: Document) -> tuple[Document, str]:
-    """Try the refused version once more. Raises NotPossibleError."""
+    """Try the refused version once more, or repair a contended route again. Raises NotPossibleError."""
     status = document.get("status", {})
+    if any(one["reason"] == Reason.ROUTE_CONTENDED for one in status.get("conditions", [])) and "candidate" in status:
+        return _asking(document, ANNOTATION_RETRY, status["candidate"], "goes on", status["repairs"][-1])
     if status.get("phase") != Phase.ROLLED_BACK or "rejectedRevision" not in status:
         raise NotPossibleError(f"no version of {_name(document)} is refused; it is {_state(status)}")
     version = {"revision": status["rejectedRevision"], "version": document["spec"]["model"]["version"]}
@@ -146,9 +149,11 @@ def _asked_for(document: Document) -> str | None:
         return None
 
 
-def _asking(document: Document, annotation: str, version: Document, then: str) -> tuple[Document, str]:
+def _asking(
+    document: Document, annotation: str, version: Document, then: str, token: str | None = None
+) -> tuple[Document, str]:
     changed = copy.deepcopy(document)
-    value = f"{version['revision']}/{document['status'].get('attempt', 0)}"
+    value = f"{version['revision']}/{token or document['status'].get('attempt', 0)}"
     changed["metadata"].setdefault("annotations", {})[annotation] = value
     return changed, f"{_name(document)}: {version['version']} {then}"
 

@@ -15,6 +15,7 @@ from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.rollout.observed import BROKEN
 from luntra_operator.traffic import routes
+from luntra_operator.traffic.adopted import asked_through
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ class DataPlane:
         question = routes.question(spec)
         if question is None:
             return None
+        if question.route is not None:
+            route = await self._kube.get(kinds.HTTP_ROUTE, namespace, question.route.name)
+            if route is None:
+                return None
+            question = asked_through(route)
         base: str | None = None
         if spec.traffic and spec.traffic.probe:
             base = spec.traffic.probe.url.rstrip("/")

@@ -19,6 +19,7 @@ from luntra_operator.workloads.check_job import check_job
 from luntra_operator.workloads.naming import check_names, revision_name
 from luntra_operator.workloads.revision import Revision, controller_revision, read_revision
 
+from . import finalizer
 from .observe import Children, endpoint
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,12 @@ class Executor:
                 await self._move(routes.write(to, self._children.routes, action.weights, action.intent, action.frame))
             case actions.DeleteRoute():
                 await self._move(routes.remove(self._endpoint, self._children.routes))
+            case actions.GiveRouteBack():
+                await self._move(routes.give_back(self._endpoint, self._children.routes))
+            case actions.HoldObject():
+                await finalizer.add(self._kube, self._owner)
+            case actions.ReleaseObject():
+                await finalizer.remove(self._kube, self._owner)
             case actions.RunCheck():
                 await self._run_check(action)
 

@@ -11,6 +11,7 @@ from luntra_operator.api.vocabulary import (
     ANNOTATION_ABORT,
     ANNOTATION_APPROVE,
     ANNOTATION_RETRY,
+    FINALIZER_ADOPTED,
     LABEL_DEPLOYMENT,
     LABEL_REVISION,
     LABEL_WORKLOAD,
@@ -79,7 +80,7 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
     labelled, main, found = await asyncio.gather(
         asyncio.gather(*(kube.list(kind, namespace, selector) for kind in (*_OWNED, kinds.POD, kinds.ENDPOINT_SLICE))),
         kube.get(kinds.SERVICE, namespace, name),
-        asyncio.gather(*(route(ref) for ref in routes.refs(name, spec))),
+        asyncio.gather(*(route(ref) for ref in routes.refs(name, spec, adopted(owner)))),
     )
     *mine, pods, slices = labelled
     revisions, deployments, services, config_maps, budgets, jobs = (
@@ -104,7 +105,12 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
 
 def endpoint(owner: Object, spec: ModelDeploymentSpec, children: Children) -> Endpoint:
     """What providers of traffic are told of a ModelDeployment."""
-    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec, children.services)
+    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec, children.services, adopted=adopted(owner))
+
+
+def adopted(owner: Object) -> tuple[str, ...]:
+    """The HTTPRoutes of the user's that the status says to be lent."""
+    return tuple(owner.get("status", {}).get("adopted") or ())
 
 
 def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, children: Children) -> Observed:
@@ -136,13 +142,21 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         unkept=_problem(reading.unkept),
         conflict=Problem(Reason.ROUTE_CONFLICT, reading.conflict, permanent=True) if reading.conflict else None,
         frame=reading.frame,
-        service=main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None,
+        service=_selected(main) if main else None,
+        service_follows=main is None or readers.same_endpoints(children.slices, name, _selected(main)),
+        borrowed=routes.borrowed(endpoint(owner, spec, children), children.routes),
+        held=FINALIZER_ADOPTED in owner["metadata"].get("finalizers", ()),
         service_owned=main is None or owned_by(owner, main),
         checks=check_runs(children.jobs, children.pods, names),
         refusal=refusal(spec),
         intents=_intents(owner["metadata"].get("annotations", {})),
         highest_ordinal=max(map(ordinal, names | children.taken), default=0),
     )
+
+
+def _selected(service: Object) -> str | None:
+    workload: str | None = service["spec"].get("selector", {}).get(LABEL_WORKLOAD)
+    return workload
 
 
 def _intents(annotations: Mapping[str, str]) -> Intents:

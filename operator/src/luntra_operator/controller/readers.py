@@ -65,6 +65,21 @@ def ready_endpoints(slices: list[Object], service: str) -> int:
     )
 
 
+def same_endpoints(slices: list[Object], service: str, other: str | None) -> bool:
+    """Whether two Services have the same ready addresses, or both have none."""
+    return _addresses(slices, service) == _addresses(slices, other)
+
+
+def _addresses(slices: list[Object], service: str | None) -> list[list[str]]:
+    return sorted(
+        endpoint.get("addresses") or []
+        for piece in slices
+        if label(piece, "kubernetes.io/service-name") == service
+        for endpoint in piece.get("endpoints") or []
+        if endpoint.get("conditions", {}).get("ready", True) is not False
+    )
+
+
 def read_pod(pod: Object) -> Pod:
     """One pod; the gravest thing that any of its containers says is its problem."""
     status = pod.get("status", {})

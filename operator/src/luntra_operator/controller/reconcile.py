@@ -27,6 +27,7 @@ from luntra_operator.rollout.turn import Timers, Turn
 from luntra_operator.workloads.merge import TemplateError
 
 from .execute import Executor, Images
+from .finalizer import farewell
 from .fleet import Fleet
 from .observe import Children, read_children, snapshot
 from .queue import Key
@@ -108,7 +109,8 @@ class Reconciler:
             self._reported.pop(key, None)
             self._conflicts.pop(key, None)
             # Garbage collection follows the owner references.
-            return await self._fleet.gone(key) if self._fleet else None
+            again = await self._farewell(key, owner)
+            return again if again is not None or self._fleet is None else await self._fleet.gone(key)
         status = ModelDeploymentStatus.model_validate(owner.get("status", {}))
         try:
             wish = await self._turn(key, owner, status)
@@ -129,6 +131,17 @@ class Reconciler:
             return await self._refuse(key, latest, known, reason, str(error), again)
         self._conflicts.pop(key, None)
         return wish
+
+    async def _farewell(self, key: Key, owner: Object | None) -> float | None:
+        """Give back what a deleted object has borrowed."""
+        if owner is None:
+            return None
+        try:
+            await farewell(self._kube, owner)
+        except ConflictError as error:
+            log.debug("%s/%s or its route has changed meanwhile, looking again: %s", *key, error)
+            return 0.2
+        return None
 
     def _patience(self, key: Key) -> float:
         """Seconds until a conflict is looked at again: at once as a rule, but one that never ends must not busy the API server."""

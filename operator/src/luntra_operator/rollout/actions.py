@@ -84,6 +84,21 @@ class DeleteRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveRouteBack:
+    """Take what is ours out of routes that are the user's; routes of ours stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldObject:
+    """Let the object's deletion wait until what is lent has been given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseObject:
+    """Let the object be deleted at once again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunCheck:
     """Start the Job of one try of a check of `workload` against `stable` (None: there is nothing to compare with)."""
 
@@ -103,6 +118,9 @@ Action = (
     | SelectWorkload
     | WriteRoute
     | DeleteRoute
+    | GiveRouteBack
+    | HoldObject
+    | ReleaseObject
     | RunCheck
 )
 

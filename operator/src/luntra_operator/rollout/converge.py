@@ -24,6 +24,8 @@ from .actions import (
     WriteRoute,
 )
 from .checking import current_run, declared_checks
+from .contention import yielded
+from .lending import giving_back, returnable
 from .observed import Route
 from .settle import intent, previewed, selected_workload, target_weights
 from .turn import Turn
@@ -37,7 +39,9 @@ def converge(turn: Turn) -> tuple[Action, ...]:
 def _traffic(turn: Turn) -> list[Action]:
     actions: list[Action] = []
     route = turn.seen.route
-    if turn.spec.divides and (route is not None or turn.seen.missing is None):
+    # The first version needs no route of the user's rewritten: it names the Service <name>, which selects that version.
+    first = turn.spec.adopted is not None and turn.status.stable is None and not turn.seen.borrowed
+    if turn.spec.divides and (route is not None or turn.seen.missing is None) and not first and not yielded(turn):
         weights = target_weights(turn)
         frame = _frame(turn, route)
         preview = previewed(turn)
@@ -45,8 +49,10 @@ def _traffic(turn: Turn) -> list[Action]:
         stale = stale or (route is not None and route.preview != preview)
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn), frame, preview))
-    if not turn.spec.divides and route is not None and turn.seen.invalid is None:
+    if not turn.spec.divides and route is not None and turn.seen.invalid is None and returnable(turn):
         actions.append(DeleteRoute())
+    if not actions:
+        actions += giving_back(turn)
     selected, present = selected_workload(turn), turn.seen.service
     before = {present: 100} if present else {}
     if selected and present != selected and turn.seen.service_owned and _safe(turn, {selected: 100}, before):
@@ -64,7 +70,7 @@ def _frame(turn: Turn, route: Route | None) -> FrameChange:
         return "Widen"
     traffic = turn.status.traffic
     followed = traffic is not None and traffic.observed == traffic.desired
-    return "Replace" if route.widened and followed else "Keep"
+    return "Replace" if route.widened and followed and returnable(turn) else "Keep"
 
 
 def _safe(turn: Turn, wanted: Mapping[str, int], present: Mapping[str, int]) -> bool:

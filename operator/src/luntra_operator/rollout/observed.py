@@ -139,8 +139,9 @@ class Observed:
     `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
     of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours;
     `service` is the workload that the Service <name>
-    selects; `answers` counts by revision what the data plane answered just now, None where it was not or
-    could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
+    selects, `service_follows` whether its endpoints are that workload's; `borrowed` are the user's own routes that have our weights
+    in them, `held`: the object's deletion waits for them; `answers` counts by revision what the data plane answered just now, None
+    where it was not or could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
     gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
     be read: then what is planned by stands in for it, and nothing but a retreat is decided.
     """
@@ -157,6 +158,9 @@ class Observed:
     conflict: Problem | None = None
     frame: str = ""
     service: str | None = None
+    service_follows: bool = True
+    borrowed: frozenset[str] = frozenset()
+    held: bool = False
     service_owned: bool = True
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)
     answers: Mapping[str, int] | None = None

@@ -16,12 +16,14 @@ from .actions import Action, Event, Plan, WriteRoute
 from .analysis import recorded
 from .checking import check
 from .conditions import conditions
+from .contention import contended, hold, repairs, yielded
 from .converge import converge
 from .intents import asked, handled
+from .lending import adopted, followed_service, held_first, resting, returnable
 from .observed import Problem
 from .prepare import await_ready
 from .settle import follow, next_look, shares, target_weights
-from .shift import await_approval, shift, soak
+from .shift import await_approval, shift, soak, speaks_against
 from .start import at_rest, rebuilt
 from .turn import Decision, Timers, Turn
 from .withdraw import roll_back, supersede, withdraw
@@ -43,16 +45,23 @@ def plan(turn: Turn) -> Plan:
     limits = timers(turn.spec)
     grants = turn.seen.grants
     held = {"grants": list(grants.held), "waiting_for": list(grants.asked)}
-    seen = {"traffic": follow(turn, limits), "metrics": recorded(turn), **held}
+    seen = {
+        "traffic": follow(turn, limits),
+        "metrics": recorded(turn),
+        "repairs": repairs(turn),
+        "service": followed_service(turn),
+        **held,
+    }
     followed = replace(turn, status=turn.status.model_copy(update=seen))
     decision = retreat_only(followed, decide(followed, limits))
     if decision.waiting is not None and decision.waiting.reason is Reason.NEEDS_DECISION:
         return Plan(_reported(turn, decision.waiting))
     decided = replace(turn, status=decision.status)
-    actions = converge(decided)
+    actions = held_first(decided, converge(decided))
     moved = decision.status != followed.status
+    lent = decided.status.model_copy(update={"adopted": adopted(decided, actions)})
     return Plan(
-        status=_reported(decided, decision.waiting),
+        status=_reported(replace(decided, status=lent), decision.waiting),
         actions=actions,
         events=(*_repair(turn, actions), *decision.events),
         requeue_after=0 if moved else _wake(decided, decision, limits, actions),
@@ -95,6 +104,9 @@ def _roll_out(turn: Turn) -> Decision:
     abort = asked(turn, "abort", turn.candidate)
     if abort and turn.status.stable:
         return withdraw(turn, Reason.ABORTED, f"luntra.io/abort: {abort}", **handled(turn, "abort", abort))
+    if turn.status.phase in (Phase.SHIFTING, Phase.AWAITING_APPROVAL) and contended(turn.status):
+        bad = speaks_against(turn)
+        return withdraw(turn, bad.reason, bad.message) if bad else hold(turn)
     if turn.status.phase is Phase.CHECKING:
         return check(turn)
     if turn.status.phase is Phase.SHIFTING:
@@ -112,11 +124,14 @@ def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action,
     traffic, route = turn.status.traffic, turn.seen.route
     told = route is not None and route.current if turn.spec.divides else turn.seen.service is not None
     told |= any(isinstance(action, WriteRoute) for action in actions)
-    if traffic is None or traffic.observed == traffic.desired or not told:
-        return decision.wake
+    lent = turn.seen.borrowed and resting(turn) and not returnable(turn)
+    ends = [decision.wake] if decision.wake is not None else []
+    ends += [limits.settle_fallback] if lent else []
+    if traffic is None or traffic.observed == traffic.desired or not told or yielded(turn):
+        return min(ends, default=None)
     waited = turn.since(traffic.accepted_at)
     poll = min(60.0, max(next_look(turn, limits), waited / 2))
-    return poll if decision.wake is None else min(poll, decision.wake)
+    return min([poll, *ends])
 
 
 def _conflict(turn: Turn) -> Problem | None:

@@ -63,10 +63,12 @@ def _other(turn: Turn) -> VersionStatus | None:
 def selected_workload(turn: Turn) -> str | None:
     """The workload that the Service <name> should select.
 
-    Beside a route it follows promotion; without one it is itself what moves the traffic.
+    Beside a route it follows promotion; without one it is itself what moves the traffic, and to a first version also behind a
+    route of the user's, which names it.
     """
     status, traffic = turn.status, turn.status.traffic
-    if not turn.spec.divides and traffic is not None and traffic.desired == 100:
+    alone = not turn.spec.divides or (turn.spec.adopted is not None and status.stable is None)
+    if alone and traffic is not None and traffic.desired == 100:
         return traffic.workload
     return status.stable.workload if status.stable else None
 

@@ -67,7 +67,7 @@ def shift(turn: Turn) -> Decision:
     status, step, traffic = turn.status, turn.status.step, turn.status.traffic
     if traffic is None:
         return first_step(turn)
-    bad = _speaks_against(turn)
+    bad = speaks_against(turn)
     if bad and status.stable:
         return _away(turn, bad)
     if not turn.spec.divides and traffic.desired < 100:
@@ -106,7 +106,7 @@ def _next(turn: Turn, weight: int) -> Decision:
 def await_approval(turn: Turn) -> Decision:
     """AwaitingApproval: the candidate is watched as it is in a step; once approved, or once no approval is wanted, it goes on."""
     step = turn.status.step
-    bad = _speaks_against(turn)
+    bad = speaks_against(turn)
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
@@ -129,7 +129,7 @@ def _lacking(turn: Turn, weight: int) -> Problem | None:
     return obstacle(candidate, turn.replicas(candidate)) or silence(turn) or unkept
 
 
-def _speaks_against(turn: Turn) -> Problem | None:
+def speaks_against(turn: Turn) -> Problem | None:
     """Why the candidate may not keep its traffic: what its pods say, then what its metrics say."""
     begun = turn.status.step is not None or turn.status.phase is Phase.SHIFTING
     dead = (begun and taken_back(turn, turn.candidate)) or death(turn.candidate_workload, turn.status.restarts)

@@ -24,6 +24,8 @@ def at_rest(turn: Turn) -> Decision:
         )
     if turn.revision == status.rejected_revision and not retry:
         return Decision(turn.update(Phase.ROLLED_BACK))
+    if turn.spec.adopted is not None and status.stable and turn.seen.missing is not None:
+        return Decision(status, waiting=turn.seen.missing, wake=10)
     if turn.spec.replicas == 0:
         waiting = Problem(
             Reason.SCALED_TO_ZERO, "spec.replicas is 0; set it to at least 1 to roll out a version", permanent=True

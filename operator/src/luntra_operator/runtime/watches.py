@@ -21,6 +21,7 @@ from luntra_operator.controller.queue import Key, WorkQueue
 from luntra_operator.kube import kinds
 from luntra_operator.traffic import routes
 
+from .lent_routes import LentRoutes
 from .life import SERVER_TIMEOUT, SignsOfLife
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Watches:
     def __init__(self, queue: WorkQueue, namespaces: tuple[str, ...], life: SignsOfLife | None = None) -> None:
         """Feed `queue` from the given namespaces; none given means all. `life` hears of every request."""
         self._queue, self._namespaces = queue, namespaces
+        self._lent = LentRoutes()
         self._life = life or SignsOfLife(WATCHED)
         self._seen: dict[str, _Known] = {}
         self._registry = kopf.OperatorRegistry()
@@ -116,6 +118,7 @@ class Watches:
     def keep_only(self, uids: Collection[str]) -> None:
         """Forget objects whose deletion was missed."""
         self._seen = {uid: known for uid, known in self._seen.items() if uid in uids}
+        self._lent.keep_only(self.keys)
 
     @property
     def keys(self) -> set[Key]:
@@ -134,8 +137,10 @@ class Watches:
         state = (meta.get("generation"), meta.get("deletionTimestamp"), str(meta.get("annotations")))
         key, known = (meta["namespace"], meta["name"]), self._seen.get(meta["uid"])
         if event["type"] == "DELETED":
+            self._lent.forget(event["object"])
             self._seen.pop(meta["uid"], None)
         else:
+            self._lent.learn(event["object"])
             self._seen[meta["uid"]] = _Known(key, state, phase)
             if event["type"] is not None and known is not None and known.state == state:
                 return
@@ -150,6 +155,8 @@ class Watches:
         owners = [ref["name"] for ref in meta.get("ownerReferences", []) if ref.get("apiVersion", "").startswith(GROUP)]
         for name in owners:
             self._queue.add((meta["namespace"], name))
+        for key in self._lent.keys(meta["namespace"], meta["name"]):
+            self._queue.add(key)
 
     async def _login(self, **arguments: Any) -> kopf.AiohttpSession | None:
         found = await asyncio.to_thread(_credentials, **arguments)

@@ -75,23 +75,7 @@ class OwnedRoute(OwnedObject):
 
     def in_force(self, body: Object) -> tuple[bool, str]:
         """Whether every parent has accepted this generation and resolved its backends; if not, why."""
-        generation = body["metadata"].get("generation", 0)
-        parents = body.get("status", {}).get("parents") or []
-        if len(parents) < len(body["spec"].get("parentRefs") or []):
-            return (
-                False,
-                "no gateway controller has answered for every parentRef; do the Gateway and its controller exist?",
-            )
-        for parent in parents:
-            conditions = {condition["type"]: condition for condition in parent.get("conditions") or []}
-            for kind in ("Accepted", "ResolvedRefs"):
-                found = conditions.get(kind)
-                if found is None or found.get("observedGeneration", 0) < generation:
-                    gateway = parent["parentRef"]["name"]
-                    return False, f"the controller of Gateway {gateway} has not read the last write yet"
-                if found["status"] != "True":
-                    return False, f"{kind}={found['status']} ({found['reason']}): {found.get('message', '')}"
-        return True, ""
+        return in_force(body)
 
     def state(self, body: Object, ours: frozenset[str]) -> RouteState:
         """What a live route says, with its preview."""
@@ -200,3 +184,24 @@ def _emptied(rules: list[dict[str, Any]], matches: list[dict[str, Any]]) -> int 
         if not rule.get("backendRefs") and rule.get("matches") == matches:
             return index
     return None
+
+
+def in_force(body: Object) -> tuple[bool, str]:
+    """Whether every parent has accepted this generation and resolved its backends; if not, why."""
+    generation = body["metadata"].get("generation", 0)
+    parents = body.get("status", {}).get("parents") or []
+    if len(parents) < len(body["spec"].get("parentRefs") or []):
+        return (
+            False,
+            "no gateway controller has answered for every parentRef; do the Gateway and its controller exist?",
+        )
+    for parent in parents:
+        conditions = {condition["type"]: condition for condition in parent.get("conditions") or []}
+        for kind in ("Accepted", "ResolvedRefs"):
+            found = conditions.get(kind)
+            if found is None or found.get("observedGeneration", 0) < generation:
+                gateway = parent["parentRef"]["name"]
+                return False, f"the controller of Gateway {gateway} has not read the last write yet"
+            if found["status"] != "True":
+                return False, f"{kind}={found['status']} ({found['reason']}): {found.get('message', '')}"
+    return True, ""

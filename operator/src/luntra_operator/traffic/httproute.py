@@ -3,7 +3,7 @@
 from typing import Any
 
 from luntra_operator.api.kinds import HTTP_ROUTE
-from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec
+from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec, ParentReference
 from luntra_operator.api.vocabulary import PORT_HTTP
 
 from .gateway_api import OwnedRoute
@@ -17,21 +17,26 @@ class OwnedHttpRoute(OwnedRoute):
     port = PORT_HTTP
 
     def wanted(self, endpoint: Endpoint) -> bool:
-        """Whether the spec names a gateway."""
-        return endpoint.spec.gateway is not None
+        """Whether the spec names a gateway, and no route of the user's."""
+        return _parents(endpoint.spec) != []
 
     def question(self, spec: ModelDeploymentSpec) -> Question | None:
         """By its first host, at its first Gateway; a wildcard is asked by a name below it."""
-        if spec.gateway is None:
+        parents = _parents(spec)
+        if spec.gateway is None or not parents:
             return None
         hostnames = spec.gateway.hostnames or []
-        return Question(hostnames[0].replace("*", "luntra") if hostnames else None, spec.gateway.parent_refs[0])
+        return Question(hostnames[0].replace("*", "luntra") if hostnames else None, parents[0])
 
     def content(self, endpoint: Endpoint) -> dict[str, Any]:
         """Today's frame."""
         if endpoint.spec.gateway is None:
             raise LookupError("the spec names no gateway")
         return frame(endpoint.spec.gateway, endpoint.model)
+
+
+def _parents(spec: ModelDeploymentSpec) -> list[ParentReference]:
+    return (spec.gateway.parent_refs or []) if spec.gateway else []
 
 
 def frame(gateway: GatewayTraffic, model: str) -> dict[str, Any]:

@@ -112,6 +112,10 @@ class OwnedObject(ABC):
             return None
         return f"the {ref.kind.kind} {ref.name} is not owned by this object; delete or rename it"
 
+    def obstacle(self, endpoint: Endpoint, found: Found) -> Obstacle | None:  # noqa: ARG002 - an object of ours can always be written
+        """None."""
+        return None
+
     def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
         """What our object says."""
         body = self._ours(endpoint, found)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from luntra_operator.api.kinds import Kind
 from luntra_operator.api.spec import ModelDeploymentSpec, ParentReference
-from luntra_operator.api.vocabulary import Reason
+from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Reason
 
 Object = dict[str, Any]
 
@@ -63,19 +63,26 @@ class Endpoint:
 
     `metadata` is that of a new object of the ModelDeployment's own name: namespace, labels, owner reference. `services` are the
     live Services of its workloads, and the Service <name>. `preview` is the workload that a preview is to lead to when objects
-    are written, None: no preview.
+    are written, None: no preview. `adopted` are the HTTPRoutes of the user's that have our weights in them.
     """
 
     metadata: Mapping[str, Any]
     spec: ModelDeploymentSpec
     services: Sequence[Object] = ()
     preview: str | None = None
+    adopted: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """The ModelDeployment's name."""
         name: str = self.metadata["name"]
         return name
+
+    @property
+    def selected(self) -> str | None:
+        """The workload that the Service <name> selects."""
+        main = next((service for service in self.services if service["metadata"]["name"] == self.name), None)
+        return main["spec"].get("selector", {}).get(LABEL_WORKLOAD) if main else None
 
     @property
     def model(self) -> str:
@@ -89,8 +96,13 @@ class Endpoint:
 
     def workloads(self, names: Iterable[str]) -> frozenset[str]:
         """Those names that are names of its workloads, whether these still exist or not."""
-        pattern = re.compile(rf"{re.escape(self.name)}-w[1-9][0-9]*")
-        return frozenset(name for name in names if pattern.fullmatch(name))
+        return workloads_of(self.name, names)
+
+
+def workloads_of(owner: str, names: Iterable[str]) -> frozenset[str]:
+    """Those names that are names of workloads of the ModelDeployment `owner`."""
+    pattern = re.compile(rf"{re.escape(owner)}-w[1-9][0-9]*")
+    return frozenset(name for name in names if pattern.fullmatch(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,9 @@ class RouteState:
     `widened`: what was there before the frame changed is still in it. `current`: the control plane has accepted the last write;
     always true where nobody would ever say so, then only a probe tells. `message` is why it is not current. `preview` is the
     workload that a preview leads to.
+
+    Of an object that is somebody else's, `untouched` says that nothing of ours is in it and it sends everything to the Service
+    <name>, `borrowed` that it has our weights and is to be given back at rest, which `Provider.remove` does.
     """
 
     weights: Mapping[str, int]
@@ -109,6 +124,8 @@ class RouteState:
     current: bool
     message: str
     preview: str | None = None
+    untouched: bool = False
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +138,14 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How to ask the data plane: the Host header (None: any), and the Gateway whose address to find out (None: no way to)."""
+    """How to ask the data plane: the Host header (None: any), and the Gateway whose address to find out (None: no way to).
+
+    `route`: both are to be read in that live HTTPRoute, by `asked_through`.
+    """
 
     host: str | None
     gateway: ParentReference | None
+    route: Ref | None = None
 
 
 class Provider(Protocol):
@@ -159,6 +180,9 @@ class Provider(Protocol):
 
     def conflict(self, endpoint: Endpoint, found: Found) -> str | None:
         """Which object keeps a wanted provider from working and what to do about it; nothing at all is changed then."""
+
+    def obstacle(self, endpoint: Endpoint, found: Found) -> Obstacle | None:
+        """Why a wanted provider's object, which is somebody else's, cannot be given weights; all else goes on."""
 
     def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
         """What the endpoint's objects say; None where there is none, or one that is not to be touched."""

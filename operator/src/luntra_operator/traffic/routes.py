@@ -9,16 +9,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from luntra_operator.api.kinds import Kind
+from luntra_operator.api.kinds import HTTP_ROUTE, Kind
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import Reason
 
+from .adopted import AdoptedHttpRoute, StrayHttpRoutes
 from .grpcroute import OwnedGrpcRoute
 from .httproute import OwnedHttpRoute
-from .provider import Endpoint, Found, FrameChange, Obstacle, Provider, Question, Ref, RouteState, Write
+from .provider import Endpoint, Found, FrameChange, Obstacle, Patch, Provider, Question, Ref, RouteState, Write
 from .virtualservice import OwnedVirtualService
 
-PROVIDERS: Sequence[Provider] = (OwnedHttpRoute(), OwnedGrpcRoute(), OwnedVirtualService())
+PROVIDERS: Sequence[Provider] = (
+    OwnedHttpRoute(),
+    OwnedGrpcRoute(),
+    AdoptedHttpRoute(),
+    OwnedVirtualService(),
+    StrayHttpRoutes(),
+)
 """All there are. Where several are wanted they are written in this order, and the first that can be asked is probed."""
 
 KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(kind for provider in PROVIDERS for kind in provider.kinds))
@@ -33,8 +40,8 @@ class Reading:
     """What was found. `state` is None where no object of ours exists; `frame` is what today's spec says.
 
     `agreed`: all objects carry the same weights; where not, `state` has the highest of each, so that a version has lost its
-    traffic only when it has lost it everywhere. `missing` (a kind) and `conflict` (an object of somebody else) say why what the
-    spec wants cannot be written, `postponed` what is left out for now, `unkept` why sessions cannot be kept.
+    traffic only when it has lost it everywhere. `missing` (a kind, a rule of the user's) and `conflict` (an object of somebody
+    else) say why what the spec wants cannot be written, `postponed` what is left out for now, `unkept` why sessions cannot be kept.
     """
 
     state: RouteState | None
@@ -51,9 +58,10 @@ def question(spec: ModelDeploymentSpec) -> Question | None:
     return next(filter(None, (provider.question(spec) for provider in PROVIDERS)), None)
 
 
-def refs(name: str, spec: ModelDeploymentSpec) -> tuple[Ref, ...]:
-    """All objects to read for a ModelDeployment of that name."""
-    return tuple(dict.fromkeys(ref for provider in PROVIDERS for ref in provider.objects(name, spec)))
+def refs(name: str, spec: ModelDeploymentSpec, adopted: Sequence[str] = ()) -> tuple[Ref, ...]:
+    """All objects to read for a ModelDeployment of that name, with the user's routes that have its weights in them."""
+    named = [ref for provider in PROVIDERS for ref in provider.objects(name, spec)]
+    return tuple(dict.fromkeys([*named, *(Ref(HTTP_ROUTE, route) for route in adopted)]))
 
 
 def read(endpoint: Endpoint, found: Found) -> Reading:
@@ -64,7 +72,7 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
     former = [state for state in others if state is not None]
     carrying = [state for state in states if state is not None] + [state for state in former if state.weights]
     agreed = all(state.weights == carrying[0].weights for state in carrying)
-    missing = next(filter(None, (_missing(provider, endpoint, found) for provider in wanted)), None)
+    missing = next(filter(None, (_obstacle(provider, endpoint, found) for provider in wanted)), None)
     told = next(filter(None, map(_told, wanted, states)), "")
     weights: dict[str, int] = {}
     for state in carrying:
@@ -73,11 +81,13 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
     together = RouteState(
         weights=weights,
         intent=min((state.intent for state in carrying if state.intent), key=_age, default=None),
-        frame=" ".join((state and state.frame) or "" for state in states),
+        # What is untouched is for any frame, but where others carry the traffic too it has to be seen to work first.
+        frame=" ".join((state and not (former and state.untouched) and state.frame) or "" for state in states),
         widened=bool(former) or any(state.widened for state in states if state),
         current=agreed and all(state and state.current for state in states),
         message=missing.message if missing else told,
         preview=_preview([*filter(None, states), *(state for state in former if state.preview is not None)]),
+        borrowed=any(state.borrowed for state in (*carrying, *former)),
     )
     return Reading(
         state=together if carrying or former else None,
@@ -102,7 +112,7 @@ def write(
     for provider in PROVIDERS:
         state = provider.read(endpoint, found)
         if provider.wanted(endpoint):
-            if _missing(provider, endpoint, found) is None:
+            if _obstacle(provider, endpoint, found) is None:
                 own = _own_change(provider, endpoint, state, change)
                 writes.extend(provider.write(endpoint, found, weights, intent, own))
         elif state is not None and change == "Replace":
@@ -117,12 +127,27 @@ def remove(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
     return tuple(one for provider in PROVIDERS for one in provider.remove(endpoint, found))
 
 
+def give_back(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
+    """What takes the endpoint out of the objects of others; those of ours stay as they are."""
+    lent = [one for one in PROVIDERS if (state := one.read(endpoint, found)) is not None and state.borrowed]
+    return tuple(write for provider in lent for write in provider.remove(endpoint, found))
+
+
+def borrowed(endpoint: Endpoint, found: Found) -> frozenset[str]:
+    """Names of the objects of others that have the endpoint's weights in them."""
+    return frozenset(write.ref.name for write in give_back(endpoint, found) if isinstance(write, Patch))
+
+
 def _own_change(provider: Provider, endpoint: Endpoint, state: RouteState | None, change: FrameChange) -> FrameChange:
     """The part of a change that concerns one provider; a frame that is today's stays as it is, with what others added to it."""
     if state is None:
         return "Replace"
     needed = state.widened if change == "Replace" else state.frame != provider.frame(endpoint)
     return change if needed else "Keep"
+
+
+def _obstacle(provider: Provider, endpoint: Endpoint, found: Found) -> Obstacle | None:
+    return _missing(provider, endpoint, found) or provider.obstacle(endpoint, found)
 
 
 def _missing(provider: Provider, endpoint: Endpoint, found: Found) -> Obstacle | None:

@@ -1,0 +1,58 @@
+"""A route of the user's is lent for a rollout: when it may be patched, and when it goes back as it was.
+
+The user's own backend is the Service <name>. It gets a weight again only after its endpoints were seen to be the stable version's
+for as long as a gateway may take to learn of them; before that, requests could reach a version that was taken back.
+"""
+
+from luntra_operator.api.status import ServiceStatus
+
+from .actions import Action, GiveRouteBack, HoldObject, ReleaseObject, WriteRoute
+from .turn import Timers, Turn
+
+
+def followed_service(turn: Turn) -> ServiceStatus | None:
+    """`status.service`: the workload whose endpoints the Service <name> has, and since when; None while no route is lent."""
+    seen, known = turn.seen, turn.status.service
+    if not seen.borrowed or seen.service is None or not seen.service_follows:
+        return None
+    return known if known and known.workload == seen.service else ServiceStatus(workload=seen.service, since=turn.now)
+
+
+def returnable(turn: Turn) -> bool:
+    """Whether what is lent may go back, for the Service <name> leads to the stable version and the gateway knows it."""
+    if not turn.seen.borrowed:
+        return True
+    known, stable = turn.status.service, turn.status.stable
+    if known is None or stable is None or not known.workload == turn.seen.service == stable.workload:
+        return False
+    return turn.since(known.since) >= Timers().settle_fallback
+
+
+def resting(turn: Turn) -> bool:
+    """Whether nothing divides the traffic, or is about to."""
+    status = turn.status
+    return status.candidate is None and status.previous is None and status.withdrawal is None
+
+
+def giving_back(turn: Turn) -> list[Action]:
+    """The end of a loan, once the weights are those of rest: first the route, then, in a later turn, the object."""
+    if not resting(turn):
+        return []
+    if turn.seen.borrowed:
+        return [GiveRouteBack()] if returnable(turn) else []
+    return [ReleaseObject()] if turn.seen.held else []
+
+
+def held_first(turn: Turn, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """The same actions; before the first patch of a route of the user's the object is held, so that its deletion cannot forget it."""
+    writing = any(isinstance(action, WriteRoute) for action in actions)
+    needed = writing and (turn.spec.adopted is not None or bool(turn.seen.borrowed))
+    return (HoldObject(), *actions) if needed and not turn.seen.held else actions
+
+
+def adopted(turn: Turn, actions: tuple[Action, ...]) -> list[str]:
+    """`status.adopted`: what is lent now, and what the actions are about to borrow."""
+    names = set(turn.seen.borrowed)
+    if turn.spec.adopted is not None and any(isinstance(action, WriteRoute) for action in actions):
+        names.add(turn.spec.adopted.name)
+    return sorted(names)
