@@ -273,3 +273,14 @@ async def test_fix_takes_over_from_a_stable_version_that_is_dead(stable: Adoptin
     await stable.rest(90)
     assert (stable.status["phase"], stable.status["stable"]["version"]) == ("Stable", "v2")
     assert stable.restored
+
+
+async def test_backend_of_ours_goes_only_after_it_gets_no_requests_any_more(stable: Adopting) -> None:
+    """Breaks if a rule goes back in one write: a proxy that drops the backend before it hears of the route answers 503."""
+    stable.roll_out()
+    seen: list[dict[str, int]] = []
+    while not seen or seen[-1] != {"digits": 1} or len(seen) < 3:
+        await stable.rest(0.5)
+        if not seen or seen[-1] != stable.shares():
+            seen.append(stable.shares())
+    assert seen[-3:] == [{"digits": 0, "digits-w2": 100}, {"digits": 100, "digits-w2": 0}, {"digits": 1}]

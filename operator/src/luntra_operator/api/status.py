@@ -138,7 +138,8 @@ class ServiceStatus(StatusModel):
     """Which workload the endpoints of the Service <name> belong to; kept while a route of the user's has our weights."""
 
     workload: str = Field(description="The workload.")
-    since: datetime = Field(description="When they were first seen to be its own and nobody else's.")
+    homed: bool = Field(default=False, description="Whether nothing but your backend gets requests.")
+    since: datetime = Field(description="When both were first seen to be so.")
 
 
 class Withdrawal(StatusModel):

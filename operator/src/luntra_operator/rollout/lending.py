@@ -1,7 +1,8 @@
 """A route of the user's is lent for a rollout: when it may be patched, and when it goes back as it was.
 
-The user's own backend is the Service <name>. It gets a weight again only after its endpoints were seen to be the stable version's
-for as long as a gateway may take to learn of them; before that, requests could reach a version that was taken back.
+The user's own backend is the Service <name>. It gets all requests first, and only then do backends of ours go. It gets them only
+after its endpoints were seen to be the stable version's for as long as a gateway may take to learn of them; before that, requests
+could reach a version that was taken back.
 """
 
 from luntra_operator.api.status import ServiceStatus
@@ -15,11 +16,12 @@ def followed_service(turn: Turn) -> ServiceStatus | None:
     seen, known = turn.seen, turn.status.service
     if not seen.borrowed or seen.service is None or not seen.service_follows:
         return None
-    return known if known and known.workload == seen.service else ServiceStatus(workload=seen.service, since=turn.now)
+    found = ServiceStatus(workload=seen.service, homed=seen.homed, since=turn.now)
+    return known if known and known.model_copy(update={"since": turn.now}) == found else found
 
 
 def returnable(turn: Turn) -> bool:
-    """Whether what is lent may go back, for the Service <name> leads to the stable version and the gateway knows it."""
+    """Whether the next part of giving back may be done: the Service <name> leads to the stable version and the gateway knows it."""
     if not turn.seen.borrowed:
         return True
     known, stable = turn.status.service, turn.status.stable

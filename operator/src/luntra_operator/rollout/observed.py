@@ -140,8 +140,9 @@ class Observed:
     of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours;
     `service` is the workload that the Service <name>
     selects, `service_follows` whether its endpoints are that workload's; `borrowed` are the user's own routes that have our weights
-    in them, `held`: the object's deletion waits for them; `answers` counts by revision what the data plane answered just now, None
-    where it was not or could not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that
+    in them, `homed`: only the user's backends in them get requests, `held`: the object's deletion waits for them; `answers` counts
+    by revision what the data plane answered just now, None where it was not or could not be asked; `checks` has the last try by
+    check and workload; `judgements` are those of the version that
     gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
     be read: then what is planned by stands in for it, and nothing but a retreat is decided.
     """
@@ -160,6 +161,7 @@ class Observed:
     service: str | None = None
     service_follows: bool = True
     borrowed: frozenset[str] = frozenset()
+    homed: bool = True
     held: bool = False
     service_owned: bool = True
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)

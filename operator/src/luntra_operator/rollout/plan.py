@@ -124,7 +124,7 @@ def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action,
     traffic, route = turn.status.traffic, turn.seen.route
     told = route is not None and route.current if turn.spec.divides else turn.seen.service is not None
     told |= any(isinstance(action, WriteRoute) for action in actions)
-    lent = turn.seen.borrowed and resting(turn) and not returnable(turn)
+    lent = turn.seen.borrowed and (resting(turn) or (route and route.widened)) and not returnable(turn)
     ends = [decision.wake] if decision.wake is not None else []
     ends += [limits.settle_fallback] if lent else []
     if traffic is None or traffic.observed == traffic.desired or not told or yielded(turn):

@@ -78,9 +78,9 @@ class AdoptedHttpRoute:
         return (_patch(rule, rule.patch(weights, intent, frame)),)
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
-        """Give the rule back."""
+        """Give the rule back, in two writes where backends of ours still get requests."""
         rule = _rule(endpoint, found, strictly=False)
-        return (_patch(rule, rule.restored()),) if isinstance(rule, Rule) and rule.lent else ()
+        return (_patch(rule, rule.returned()),) if isinstance(rule, Rule) and rule.lent else ()
 
 
 class StrayHttpRoutes(AdoptedHttpRoute):
@@ -103,12 +103,12 @@ class StrayHttpRoutes(AdoptedHttpRoute):
         return None
 
     def read(self, endpoint: Endpoint, found: Found) -> RouteState | None:
-        """The highest weight of each version in any of them."""
+        """The highest weight of each version in any of them; one that is on its way back divides nothing any more."""
         rules = list(_strays(endpoint, found))
         if not rules:
             return None
         weights: dict[str, int] = {}
-        for rule in rules:
+        for rule in (rule for rule in rules if not rule.homed):
             for name, weight in rule.weights().items():
                 weights[name] = max(weight, weights.get(name, 0))
         return RouteState(
@@ -123,12 +123,14 @@ class StrayHttpRoutes(AdoptedHttpRoute):
         intent: str,
         change: FrameChange,  # noqa: ARG002 - they have no frame
     ) -> tuple[Write, ...]:
-        """Patch each."""
-        return tuple(_patch(rule, rule.patch(weights, intent, "")) for rule in _strays(endpoint, found))
+        """Patch each that is not on its way back."""
+        return tuple(
+            _patch(rule, rule.patch(weights, intent, "")) for rule in _strays(endpoint, found) if not rule.homed
+        )
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
         """Give each back."""
-        return tuple(_patch(rule, rule.restored()) for rule in _strays(endpoint, found))
+        return tuple(_patch(rule, rule.returned()) for rule in _strays(endpoint, found))
 
 
 def asked_through(route: Object) -> Question:
@@ -148,6 +150,13 @@ def returned(name: str, route: Object) -> Patch | None:
 
 def _patch(rule: Rule, operations: list[Object]) -> Patch:
     return Patch(Ref(HTTP_ROUTE, rule.route["metadata"]["name"]), operations)
+
+
+def homed(endpoint: Endpoint, found: Found) -> bool:
+    """Whether the rules that go back next send nothing to backends of ours: the strays, else the one that the spec names."""
+    rule = _rule(endpoint, found, strictly=False)
+    mine = [rule] if isinstance(rule, Rule) else []
+    return all(one.homed for one in list(_strays(endpoint, found)) or mine)
 
 
 def _state(rule: Rule) -> RouteState:

@@ -103,6 +103,25 @@ class Rule:
         marks = {"intent": intent, "frame": frame, "carries": carries, "backendRefs": list(lent.refs)}
         return self._operations(refs, {**loans(self.route), self.name: marks})
 
+    @property
+    def homed(self) -> bool:
+        """Whether no backend of ours gets requests any more."""
+        return not any(self.workload(ref) and weight_of(ref) for ref in self.refs)
+
+    def returned(self) -> list[Object]:
+        """JSON Patch for the next part of giving back: all to the user's backend first, for a proxy may hear of a backend's end
+        before it hears of the route that does without it.
+        """
+        if self.homed or self.own is None:
+            return self.restored()
+        refs = [
+            {**ref, "weight": 100} if is_own(ref, self.name) else {**ref, "weight": 0} if self.workload(ref) else ref
+            for ref in self.refs
+        ]
+        known = loans(self.route).get(self.name)
+        marks = {**(known if isinstance(known, dict) else {}), "carries": self.selected}
+        return self._operations(refs, {**loans(self.route), self.name: marks})
+
     def restored(self) -> list[Object]:
         """JSON Patch that takes out what is ours: what the user has changed meanwhile stays changed."""
         original = next((ref for ref in (self.loan.refs if self.loan else ()) if is_own(ref, self.name)), {})
