@@ -134,6 +134,11 @@ async def test_r18_grpc_comes_and_goes_beside_http(cluster: BothCluster, moment:
             weights = {"digits-w1": 70, V2: 30}
             await cluster.apply(version, **rollout)
             await cluster.until_weight(30)
+
+        async def written() -> bool:
+            return await cluster.named(kinds.HTTP_ROUTE) == weights
+
+        await cluster.until(written)
         before, attempt = await cluster.named(kinds.HTTP_ROUTE), (await cluster.status())["attempt"]
         for cluster.grpc in (True, False):
             await cluster.apply(version, **rollout)

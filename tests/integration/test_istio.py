@@ -98,5 +98,9 @@ async def test_r8_foreign_weight_is_restored(cluster: Meshed) -> None:
         edit = [{"op": "replace", "path": "/spec/http/0/route/1/weight", "value": 90}]
         await cluster.kube.patch(kinds.VIRTUAL_SERVICE, cluster.namespace, "digits", edit)
         await cluster.until(divided)
-        assert "RouteRepaired" in {reason for reason, _ in await cluster.events()}
+
+        async def told() -> bool:
+            return "RouteRepaired" in {reason for reason, _ in await cluster.events()}
+
+        await cluster.until(told)
         assert (await cluster.status())["step"]["weight"] == 30

@@ -250,6 +250,16 @@ async def test_session_that_nothing_keeps_is_a_condition_until_nothing_divides_t
     assert stable.kube.names(kinds.DEPLOYMENT) == ["digits-w2"]
 
 
+async def test_last_part_of_a_workload_whose_deletion_was_cut_short_goes_too(stable: Operator) -> None:
+    budget = stable.kube.peek(kinds.POD_DISRUPTION_BUDGET, "digits-w1")
+    labels = {**budget["metadata"]["labels"], "luntra.io/workload": "digits-w7"}
+    stable.kube.put(
+        kinds.POD_DISRUPTION_BUDGET, {"metadata": {**budget["metadata"], "name": "digits-w7", "labels": labels}}
+    )
+    await stable.settle()
+    assert stable.kube.names(kinds.POD_DISRUPTION_BUDGET) == ["digits-w1"]
+
+
 async def test_preview_is_written_beside_the_weights_and_read_back(shifting: Operator) -> None:
     """Breaks if the executor forgets it, or the snapshot does: it would be written again in every turn."""
     declared = {"preview": {"header": {"name": "x-preview", "value": "next"}}}
