@@ -137,6 +137,11 @@ async def _shifting(shop: Shop) -> None:
     await shop.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
     await shop.until_weight(30)
 
+    async def written() -> bool:
+        return shop.gateway.weights[-1] == {NAME: 70, "digits-w2": 30}
+
+    await shop.until(written)
+
 
 async def test_r1_rollout_behind_a_route_of_the_users(shop: Shop) -> None:
     """Breaks if the API server's defaults keep what is given back from being what was taken."""
@@ -149,7 +154,7 @@ async def test_r1_rollout_behind_a_route_of_the_users(shop: Shop) -> None:
         await shop.until_given_back()
         await shop.until_gone("digits-w1")
     shares = [weights.get("digits-w2") for weights in shop.gateway.weights if "digits-w2" in weights]
-    assert [share for at, share in enumerate(shares) if at == 0 or shares[at - 1] != share] == [0, 20, 60, 100]
+    assert [share for at, share in enumerate(shares) if at == 0 or shares[at - 1] != share] == [0, 20, 60, 100, 0]
     assert shop.gateway.weights[0] == shop.gateway.weights[-1] == {NAME: 1}
 
 

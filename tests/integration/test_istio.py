@@ -78,7 +78,7 @@ async def test_r1_r9_r17_weights_go_up_beside_what_others_wrote_and_all_goes_wit
         async def gone() -> bool:
             return await cluster.kube.get(kinds.VIRTUAL_SERVICE, cluster.namespace, "digits") is None
 
-        await cluster.until(gone)
+        await cluster.until(gone, seconds=90)  # the collector learns of new kinds now and then
     shares = [weights["digits-w2"] for weights in cluster.gateway.weights if "digits-w2" in weights]
     assert shares == [0, 20, 60, 100, 100]
 

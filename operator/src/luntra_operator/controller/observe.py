@@ -119,8 +119,8 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
     name = owner["metadata"]["name"]
     versions = _versions(children)
     known = {version.workload for version in (status.stable, status.candidate, status.previous) if version}
-    names = {child["metadata"]["name"] for child in (*children.deployments, *children.config_maps, *children.budgets)} | known
-    names |= {child["metadata"]["name"] for child in children.services if child["metadata"]["name"] != name}
+    parts = (*children.deployments, *children.services, *children.config_maps, *children.budgets)
+    names = ({child["metadata"]["name"] for child in parts} | known) - {name}
     main = next((child for child in children.services if child["metadata"]["name"] == name), None)
     reading = routes.read(endpoint(owner, spec, children), children.routes)
     return Observed(
