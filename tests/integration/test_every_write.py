@@ -21,6 +21,7 @@ from tests.integration.faults import FAULTS, Fault
 from tests.integration.faulty_runs import Run, told
 from tests.integration.test_operator_scenarios import NAME, Cluster
 
+pytestmark = pytest.mark.timeout(3600)  # `make soak` has hundreds of runs in one test
 AT_ONCE = 12
 SAMPLE = 2
 """Writes that meet each fault, where not all do."""
