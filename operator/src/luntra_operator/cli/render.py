@@ -191,7 +191,7 @@ def _checks(checks: Sequence[Check]) -> RenderableType:
 
 
 def _check(check: Check) -> Iterable[Text]:
-    """What a check says; more of one that did not pass: figures, tries, the end of its log."""
+    """What a check says; more of one that did not pass: figures and tries, or the end of its log where nothing was concluded."""
     running = f"running, try {check.attempt}" if check.attempt > 1 else "running"
     if check.verdict is None:
         yield Text(f"{running}: {check.message}" if check.message else running)
@@ -206,8 +206,8 @@ def _check(check: Check) -> Iterable[Text]:
         yield Text.assemble((f"{who:<11}", _ROLES[who]), told)
     for number, reason, message in check.tries:
         yield Text(f"try {number} could not be made: {reason}: {message}", _BUSY)
-    for line in check.log:
-        yield Text(f"│ {line}", _QUIET)
+    for line in check.log if check.verdict in ("Error", "NoData") else ():
+        yield Text(f"│ {line}", _QUIET, no_wrap=True, overflow="ellipsis")
 
 
 def _figure(name: str, value: float) -> str:
