@@ -46,7 +46,9 @@ class Run:
             await asyncio.gather(operator, return_exceptions=True)
 
     async def _apply(self, version: str) -> None:
-        body = model_deployment(self.cluster.namespace, version, steps=STEPS, soak="0s", deadlines={"ready": "1m"})
+        # A bad version's pods die at 60 %, which a busy machine may tell late: that step is long enough.
+        steps = [STEPS[0], {**STEPS[1], "hold": "30s"}] if self.bad else STEPS
+        body = model_deployment(self.cluster.namespace, version, steps=steps, soak="0s", deadlines={"ready": "1m"})
         body["spec"]["serving"]["runtime"]["deadline"] = "100ms"
         await self.cluster.kube.apply(kinds.MODEL_DEPLOYMENT, body)
 
