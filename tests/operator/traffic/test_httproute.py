@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from luntra_operator.api.spec import GatewayTraffic
+from luntra_operator.api.traffic import GatewayTraffic
 from luntra_operator.traffic import httproute
 from luntra_operator.traffic.owned import frame_hash
 from tests.operator.traffic.endpoints import applied

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from luntra_operator.api.spec import IstioTraffic
+from luntra_operator.api.traffic import IstioTraffic
 from luntra_operator.traffic.owned import frame_hash
 from luntra_operator.traffic.virtualservice import OwnedVirtualService, frame
 from tests.operator.traffic.endpoints import applied

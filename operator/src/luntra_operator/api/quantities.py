@@ -6,10 +6,15 @@ Two spellings of one value must give one revision hash: `1` = `"1"` = `1000m`, `
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
 
 DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(e[0-9]{1,2}|E[0-9]{1,2}|[mkMGTPE]|[KMGTPE]i)?$"
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+"""A span of time as people write it: `500ms`, `5s`, `1m30s`."""
 
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}

@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from luntra_operator.api.spec import ModelDeploymentSpec, ParentReference
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.traffic import ParentReference
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.rollout.observed import BROKEN

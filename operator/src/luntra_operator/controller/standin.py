@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from luntra_operator.api.kinds import HTTP_ROUTE
-from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec, ParentReference, Rollout, Traffic
+from luntra_operator.api.rollout import Rollout
+from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
+from luntra_operator.api.traffic import GatewayTraffic, ParentReference, Traffic
 from luntra_operator.rollout.observed import Observed
 from luntra_operator.traffic.provider import Ref
 from luntra_operator.workloads.naming import owned_by

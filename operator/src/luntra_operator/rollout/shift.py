@@ -3,7 +3,7 @@
 from typing import Any
 
 from luntra_operator.api.quantities import seconds
-from luntra_operator.api.spec import Step
+from luntra_operator.api.rollout import Step
 from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase, Reason
 

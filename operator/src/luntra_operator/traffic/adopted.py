@@ -7,7 +7,8 @@ it is, and what keeps it from being lent. Routes that the spec does not name any
 from collections.abc import Iterator, Mapping
 
 from luntra_operator.api.kinds import HTTP_ROUTE, Kind
-from luntra_operator.api.spec import ModelDeploymentSpec, ParentReference
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.traffic import ParentReference
 from luntra_operator.api.vocabulary import Reason
 
 from . import loan

@@ -3,7 +3,8 @@
 from typing import Any
 
 from luntra_operator.api.kinds import HTTP_ROUTE
-from luntra_operator.api.spec import GatewayTraffic, ModelDeploymentSpec, ParentReference
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.traffic import GatewayTraffic, ParentReference
 from luntra_operator.api.vocabulary import PORT_HTTP
 
 from .gateway_api import OwnedRoute

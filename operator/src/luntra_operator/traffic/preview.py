@@ -8,7 +8,7 @@ of somebody else is never taken for it. Pure; rules come as read and are not cha
 
 from typing import Any
 
-from luntra_operator.api.spec import PreviewHeader
+from luntra_operator.api.traffic import PreviewHeader
 from luntra_operator.api.vocabulary import HEADER_PREVIEW
 
 Object = dict[str, Any]

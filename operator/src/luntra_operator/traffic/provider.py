@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from luntra_operator.api.kinds import Kind
-from luntra_operator.api.spec import ModelDeploymentSpec, ParentReference
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.traffic import ParentReference
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Reason
 
 Object = dict[str, Any]

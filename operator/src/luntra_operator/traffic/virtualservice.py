@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luntra_operator.api.kinds import VIRTUAL_SERVICE
-from luntra_operator.api.spec import IstioTraffic, ModelDeploymentSpec
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.traffic import IstioTraffic
 from luntra_operator.api.vocabulary import PORT_HTTP, Reason
 
 from .owned import OwnedObject

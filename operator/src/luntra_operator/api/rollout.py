@@ -1,0 +1,75 @@
+"""`spec.rollout`: how a new version takes over."""
+
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .base import ApiModel
+from .checks import BenchmarkCheck, EvaluationCheck
+from .quantities import Duration
+
+
+class Step(ApiModel):
+    """One step of the traffic shift: a weight and how long to stay there."""
+
+    weight: int = Field(
+        ge=1, le=99, description="Percent of requests that the new version gets; 100 is implied at the end."
+    )
+    hold: Duration | None = Field(
+        default=None, description="Least time at this weight, counted from when the gateway follows it. Default 0s."
+    )
+
+
+class Checks(ApiModel):
+    """What a candidate must pass before its first user request; they run in this order."""
+
+    evaluation: EvaluationCheck | None = Field(default=None, description="Whether it is any good, on a labelled set.")
+    benchmark: BenchmarkCheck | None = Field(default=None, description="Whether it is fast and steady enough.")
+
+
+class Deadlines(ApiModel):
+    """How long each part of a rollout may take before the candidate is given up."""
+
+    ready: Duration | None = Field(default=None, description="Until all pods of the candidate are ready. Default 10m.")
+    step: Duration | None = Field(default=None, description="Until the gateway follows a weight. Default 5m.")
+    approval: Duration | None = Field(default=None, description="Until somebody approves. Default 24h.")
+
+
+class Rollout(ApiModel):
+    """How a new version takes over."""
+
+    cel_rules: ClassVar = (
+        (
+            "!has(self.steps) || self.steps.all(s, self.steps.filter(t, t.weight == s.weight).size() == 1)"
+            " && self.steps.map(s, s.weight).isSorted()",
+            "steps: weights must increase from step to step, e.g. 5, 25, 50; 100 is implied at the end",
+        ),
+    )
+
+    strategy: Literal["BlueGreen"] | None = Field(
+        default=None, description="BlueGreen: a second set of pods beside the first."
+    )
+    steps: list[Step] | None = Field(
+        default=None, max_length=20, description="Traffic steps. Default: straight to 100."
+    )
+    checks: Checks | None = Field(default=None, description="What a candidate must pass before its first user request.")
+    approval: Literal["Never", "BeforeTraffic", "BeforePromotion"] | None = Field(
+        default=None,
+        description="When a new version waits for somebody's approval (luntra.io/approve). Default Never.",
+    )
+    soak: Duration | None = Field(
+        default=None, description="How long the old version stays warm after promotion. Default 5m."
+    )
+    deadlines: Deadlines | None = Field(default=None, description="Time limits.")
+    paused: bool | None = Field(default=None, description="true: the operator changes nothing at all and only reports.")
+
+    @model_validator(mode="after")
+    def _weights_increase(self) -> Self:
+        weights = [step.weight for step in self.steps or []]
+        for index, (lower, upper) in enumerate(pairwise(weights), 1):
+            if upper <= lower:
+                raise ValueError(
+                    f"steps[{index}].weight: {upper} does not exceed the step before ({lower}); let weights increase"
+                )
+        return self
