@@ -155,7 +155,7 @@ class Fleet:
             mark, writes = time.time(), len(journal.routes[key])
             edit = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 50}]
             await self._stage.kube.patch(kinds.HTTP_ROUTE, *key, edit)
-            if await journal.until(lambda key=key, writes=writes: len(journal.routes[key]) > writes, 10):  # type: ignore[misc]
+            if await journal.until(lambda key=key, writes=writes: len(journal.routes[key]) > writes, 10):  # type: ignore[misc] # see echo
                 own = [one for one in journal.since(mark, PERSON) if (one.namespace, one.name) == key]
                 samples.append(round(journal.routes[key][writes].at - own[0].begun, 4))
             else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.operator.plot import draw
 from benchmarks.operator.report import render
 from benchmarks.operator.results import Results, read
-from benchmarks.serving.publish import OUTPUT, REPOSITORY, put
+from benchmarks.serving.publish import REPOSITORY, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,18 +25,9 @@ def pages(results: Results) -> dict[Path, str]:
 
 def main() -> int:
     """Run the command; 1 if there is no run to publish. A quick one is published as such: the page says so first of all."""
-    measured = OUTPUT / "operator.json"
-    if not measured.exists():
-        print(f"publish: {measured} does not exist; run: make bench-operator", file=sys.stderr)
-        return 1
-    content = measured.read_bytes()
-    results = read(content)
-    if results.broken_off:
-        print(f"publish: {measured} is of a run that broke off; run: make bench-operator", file=sys.stderr)
-        return 1
-    RESULTS.write_bytes(content)
-    put(pages(results))
-    return 0
+    return publish(
+        "operator", RESULTS, read, lambda results: "a run that broke off" if results.broken_off else None, pages
+    )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.serving.plot import draw
 from benchmarks.serving.report import render
 from benchmarks.serving.results import Results, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+R = TypeVar("R")
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "build" / "bench"
@@ -23,16 +29,28 @@ def pages(results: Results) -> dict[Path, str]:
 
 def main() -> int:
     """Run the command; 1 if there is no whole run to publish."""
-    measured = OUTPUT / "serving.json"
+    return publish("serving", RESULTS, read, lambda results: "a quick run" if results.quick else None, pages)
+
+
+def publish(
+    name: str,
+    target: Path,
+    read: Callable[[bytes], R],
+    fault: Callable[[R], str | None],
+    pages: Callable[[R], dict[Path, str]],
+) -> int:
+    """Keep the last run's results of `make bench-<name>` as `target` and write their pages; 1 if there are none, or with a fault."""
+    measured = OUTPUT / f"{name}.json"
     if not measured.exists():
-        print(f"publish: {measured} does not exist; run: make bench-serving", file=sys.stderr)
+        print(f"publish: {measured} does not exist; run: make bench-{name}", file=sys.stderr)
         return 1
     content = measured.read_bytes()
     results = read(content)
-    if results.quick:
-        print(f"publish: {measured} is of a quick run; run: make bench-serving", file=sys.stderr)
+    wrong = fault(results)
+    if wrong:
+        print(f"publish: {measured} is of {wrong}; run: make bench-{name}", file=sys.stderr)
         return 1
-    RESULTS.write_bytes(content)
+    target.write_bytes(content)
     put(pages(results))
     return 0
 
