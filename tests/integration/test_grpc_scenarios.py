@@ -13,7 +13,7 @@ from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from tests.integration import actors
 from tests.integration.conftest import gateway_api, install
-from tests.integration.test_operator_scenarios import NAME, Cluster, _running, model_deployment
+from tests.integration.test_operator_scenarios import Cluster, _running, model_deployment
 
 pytestmark = pytest.mark.timeout(120)
 Object = dict[str, Any]
@@ -87,12 +87,7 @@ async def test_r1_weights_go_up_on_both_routes(cluster: BothCluster) -> None:
         await cluster.until_gone("digits-w1")
     for history in (cluster.gateway.weights, cluster.grpc_gateway.weights):
         assert shares(history, V2) == [0, 20, 60, 100, 100]
-    await cluster.kube.delete(kinds.MODEL_DEPLOYMENT, cluster.namespace, NAME)
-
-    async def nothing() -> bool:
-        return not await cluster.children()
-
-    await cluster.until(nothing)
+    await cluster.delete_with_all_of_it()
 
 
 async def test_r2_r4_candidate_is_out_of_both_routes_before_anything_of_it_goes(cluster: BothCluster) -> None:

@@ -127,6 +127,15 @@ class Cluster:
             found += await self.kube.list(kind, self.namespace, f"luntra.io/model-deployment={NAME}")
         return found
 
+    async def delete_with_all_of_it(self) -> None:
+        """Delete the object, and wait until nothing is left of what belonged to it."""
+        await self.kube.delete(kinds.MODEL_DEPLOYMENT, self.namespace, NAME)
+
+        async def nothing() -> bool:
+            return not await self.children()
+
+        await self.until(nothing, seconds=90)  # the garbage collector looks for kinds that are new every 30 s
+
     async def events(self) -> list[tuple[str, str]]:
         return [(one["reason"], one["message"]) for one in await self.kube.list(kinds.EVENT, self.namespace)]
 
@@ -414,12 +423,7 @@ async def test_r17_deletion_leaves_nothing_behind_with_the_operator_down(cluster
                 "v2", steps=[{"weight": 30, "hold": "10m" if phase == "Shifting" else "0s"}], soak="10m"
             )
             await cluster.until_phase(phase)
-    await cluster.kube.delete(kinds.MODEL_DEPLOYMENT, cluster.namespace, NAME)
-
-    async def nothing() -> bool:
-        return not await cluster.children()
-
-    await cluster.until(nothing)
+    await cluster.delete_with_all_of_it()
 
 
 async def test_refused_pod_template_is_named_and_the_old_version_serves_on(cluster: Cluster) -> None:
