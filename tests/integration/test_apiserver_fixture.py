@@ -90,7 +90,8 @@ def test_what_was_started_is_gone_when_it_is_over(program: Callable[[str], Path]
     with control_plane.running(program) as server:
         control_plane.start_controllers(server, program)
         folder = str(server.folder)
-        assert len(processes_that_name(folder)) == 3
+        # a process that has just been started has no command line yet for a moment
+        eventually(lambda: len(processes_that_name(folder)) == 3)
     assert processes_that_name(folder) == []
     assert not Path(folder).exists()
 
