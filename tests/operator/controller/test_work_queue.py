@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from luntra_operator.controller.queue import OUTAGE_DELAY, Key, WorkQueue
+from luntra_operator.controller.queue import OUTAGE_DELAY, Key, Priority, WorkQueue
 from luntra_operator.kube.errors import RefusedError, UnavailableError
 from tests.operator.controller.fake_time import in_fake_time
 
@@ -322,7 +322,7 @@ def test_wishes_that_earlier_ones_made_void_take_no_memory() -> None:
                 queue.add(A)
                 await asyncio.sleep(0.1)
             assert len(queue) == 1
-            assert len(queue._heap) < 100
+            assert len(queue._later) + len(queue._ready) < 100
 
     in_fake_time(scenario())
 
@@ -391,3 +391,52 @@ def test_keys_are_worked_on_in_the_order_in_which_they_are_due() -> None:
         return [key[1] for key, _ in worked.calls]
 
     assert in_fake_time(scenario()) == ["first", "second", "third"]
+
+
+def test_urgent_key_overtakes_those_that_have_been_due_for_longer() -> None:
+    """Breaks if a key is chosen before there is a worker for it, too."""
+
+    async def scenario() -> list[str]:
+        worked = Worked(takes=1)
+        queue = WorkQueue(worked, workers=1)
+        async with running(queue):
+            for number in range(3):
+                queue.add(("team", f"listed-{number}"), priority=Priority.BACKGROUND)
+            await asyncio.sleep(0.5)  # the first of them is under way
+            queue.add(("team", "changed"))
+            queue.add(("team", "edited"), priority=Priority.URGENT)
+            queue.add(("team", "listed-2"), priority=Priority.URGENT)
+            await asyncio.sleep(10)
+        return [key[1] for key, _ in worked.calls]
+
+    assert in_fake_time(scenario()) == ["listed-0", "listed-2", "edited", "changed", "listed-1"]
+
+
+def test_urgency_makes_nothing_due_earlier() -> None:
+    async def scenario() -> None:
+        worked = Worked()
+        queue = WorkQueue(worked)
+        async with running(queue):
+            queue.add(A, after=5, priority=Priority.URGENT)
+            queue.add(B, after=60)
+            await asyncio.sleep(1)
+            queue.add(B, after=70, priority=Priority.URGENT)
+            await asyncio.sleep(100)
+        assert (worked.times(A), worked.times(B)) == ([5], [60])
+
+    in_fake_time(scenario())
+
+
+def test_urgency_ends_with_the_work() -> None:
+    async def scenario() -> list[str]:
+        worked = Worked(takes=1, returns=lambda key: 1.5 if len(worked.calls) < 3 else None)
+        queue = WorkQueue(worked, workers=1)
+        async with running(queue):
+            queue.add(A, priority=Priority.URGENT)
+            await asyncio.sleep(0.1)
+            for number in range(4):
+                queue.add(("team", f"other-{number}"))
+            await asyncio.sleep(20)
+        return [key[1] for key, _ in worked.calls]
+
+    assert in_fake_time(scenario())[:6] == ["a", "other-0", "other-1", "other-2", "other-3", "a"]

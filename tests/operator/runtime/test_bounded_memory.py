@@ -77,7 +77,7 @@ def test_ten_thousand_objects_that_came_and_went_leave_nothing(caplog: pytest.Lo
         await asyncio.sleep(RESYNC + 60)
         assert len(watches._seen) == 0
         assert reconciler.remembered == set()
-        assert (len(queue), len(queue._heap), queue.failing or None, queue.running) == (0, 0, None, {})
+        assert (len(queue), queue._later, queue._ready, queue.failing or None, queue.running) == (0, [], [], None, {})
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ import aiohttp
 import kopf
 import pytest
 
-from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.runtime import watches as watches_module
 from luntra_operator.runtime.watches import _CHILDREN, RESTART, Watches, _Backoffs, _Session
 
@@ -22,9 +22,11 @@ class Added:
 
     def __init__(self) -> None:
         self.keys: list[Key] = []
+        self.priorities: list[Priority] = []
 
-    def add(self, key: Key, after: float = 0.0) -> None:
+    def add(self, key: Key, after: float = 0.0, priority: Priority = Priority.NORMAL) -> None:
         self.keys.append(key)
+        self.priorities.append(priority)
 
 
 @pytest.fixture
@@ -85,6 +87,28 @@ async def test_event_of_a_route_adds_the_object_that_owns_it(watches: Watches, q
     assert queue.keys == []
     await watches._route_event(event(ownerReferences=[{"apiVersion": "luntra.io/v1alpha1", "name": "digits"}]))
     assert queue.keys == [KEY]
+
+
+async def test_what_a_list_found_at_rest_waits_for_all_else_and_an_edited_route_for_nothing(
+    watches: Watches, queue: Added
+) -> None:
+    """Breaks if a start with many objects keeps rollouts waiting, or many rollouts the repair of a route."""
+    for kind, phase in (
+        (None, "Stable"),
+        (None, "RolledBack"),
+        (None, "Shifting"),
+        (None, "Soaking"),
+        ("MODIFIED", "Stable"),
+    ):
+        await watches._object_event(event(kind, uid=f"u{phase}{kind}", status={"phase": phase}))
+    low, normal, urgent = Priority.BACKGROUND, Priority.NORMAL, Priority.URGENT
+    assert queue.priorities == [low, low, normal, normal, normal]
+    queue.priorities.clear()
+    mine = {"ownerReferences": [{"apiVersion": "luntra.io/v1alpha1", "name": "digits"}]}
+    for kind in (None, "MODIFIED"):
+        await watches._child_event(event(kind, labels={"luntra.io/model-deployment": "digits"}))
+        await watches._route_event(event(kind, **mine))
+    assert queue.priorities == [low, low, normal, urgent]
 
 
 async def test_watches_ask_for_labelled_children_alone_and_never_give_up(watches: Watches) -> None:

@@ -16,7 +16,7 @@ from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.fleet import Fleet
 from luntra_operator.controller.keys import StoredKeys
-from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.controller.reconcile import Analysis, Reconciler
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
@@ -67,7 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event, analysis: Analysis | None
 
         def hand_out() -> None:
             for key in watches.keys:
-                queue.add(key)
+                queue.add(key, priority=Priority.BACKGROUND)
 
         async def net() -> None:
             if fleet is not None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.controller.relist import Listing, Relist
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
@@ -48,7 +48,7 @@ async def resync(
         if whole and remembering is not None:
             keys |= remembering.remembered - {key for one in found for key in one.keys}
         for key in keys:
-            queue.add(key)
+            queue.add(key, priority=Priority.BACKGROUND)
         await asyncio.sleep(RESYNC)
 
 

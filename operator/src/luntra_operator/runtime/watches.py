@@ -17,7 +17,7 @@ import aiohttp
 import kopf
 
 from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION, Phase
-from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.kube import kinds
 from luntra_operator.traffic import routes
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _CHILDREN = (kinds.DEPLOYMENT, kinds.POD, kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.ENDPOINT_SLICE)
 _ALWAYS_THERE = (kinds.MODEL_DEPLOYMENT, *_CHILDREN)
 WATCHED = (*_ALWAYS_THERE, *routes.KINDS)
+
+_RESTING = {Phase.STABLE, Phase.ROLLED_BACK}
 
 RESTART = 5.0
 """Seconds until the watches begin anew after the library has given up; and the longest wait between two of its attempts."""
@@ -144,19 +146,21 @@ class Watches:
             self._seen[meta["uid"]] = _Known(key, state, phase)
             if event["type"] is not None and known is not None and known.state == state:
                 return
-        self._queue.add(key)
+        at_rest = event["type"] is None and phase in _RESTING
+        self._queue.add(key, priority=Priority.BACKGROUND if at_rest else Priority.NORMAL)
 
     async def _child_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
-        self._queue.add((meta["namespace"], meta["labels"][LABEL_DEPLOYMENT]))
+        priority = Priority.BACKGROUND if event["type"] is None else Priority.NORMAL
+        self._queue.add((meta["namespace"], meta["labels"][LABEL_DEPLOYMENT]), priority=priority)
 
     async def _route_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
         owners = [ref["name"] for ref in meta.get("ownerReferences", []) if ref.get("apiVersion", "").startswith(GROUP)]
-        for name in owners:
-            self._queue.add((meta["namespace"], name))
-        for key in self._lent.keys(meta["namespace"], meta["name"]):
-            self._queue.add(key)
+        priority = Priority.BACKGROUND if event["type"] is None else Priority.URGENT
+        owned = [(meta["namespace"], name) for name in owners]
+        for key in (*owned, *self._lent.keys(meta["namespace"], meta["name"])):
+            self._queue.add(key, priority=priority)
 
     async def _login(self, **arguments: Any) -> kopf.AiohttpSession | None:
         found = await asyncio.to_thread(_credentials, **arguments)
