@@ -126,12 +126,12 @@ def crashed(exit_code: int, message: str) -> Callable[[Object], Object]:
     return status
 
 
-def reported(verdict: str, reason: str = "Ok", message: str = "as declared") -> Callable[[Object], Object]:
+def reported(verdict: str, reason: str = "Ok", message: str = "as declared", **more: Any) -> Callable[[Object], Object]:
     """A check that ended with a report."""
 
     def status(pod: Object) -> Object:
         check = pod["metadata"]["labels"][LABEL_CHECK]
-        report = {"check": check, "verdict": verdict, "reason": reason, "message": message}
+        report = {"check": check, "verdict": verdict, "reason": reason, "message": message, **more}
         ended = {"terminated": {"exitCode": 0, "message": json.dumps(report)}}
         return {"phase": "Succeeded", "containerStatuses": [_container(pod, ended, ready=False)]}
 

@@ -286,6 +286,23 @@ async def test_evicted_check_goes_on_and_a_killed_one_is_tried_again(cluster: Cl
         assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
 
 
+async def test_stable_version_that_cannot_be_compared_with_does_not_block_its_fix(cluster: Cluster) -> None:
+    """Breaks if what a check says of stable is lost on its way, or the API server's rules know nothing of the added try."""
+    why = "relative bounds cannot be decided: stable failed 3 of 10 requests"
+    async with cluster.operator():
+        await cluster.apply("v1")
+        await cluster.until_phase("Stable", "v1")
+        cluster.kubelet.checks = actors.reported("NoData", "StableDisturbed", why, stableFailed=True)
+        await cluster.apply("v2", checks={"benchmark": {"requests": 10, "retries": 0}})
+        await cluster.until_phase("Stable", "v2")
+        (check,) = (await cluster.status())["checks"]
+        told = [message for reason, message in await cluster.events() if reason == "StableNotCompared"]
+    assert (check["verdict"], check["reason"], check["attempt"]) == ("Pass", "StableNotCompared", 2)
+    assert [(one["reason"], one["stableFailed"]) for one in check["failedAttempts"]] == [("StableDisturbed", True)]
+    (message,) = told
+    assert message.endswith(f"in 2 tries, so the relative bound was not applied: {why}")
+
+
 async def test_check_whose_job_somebody_deletes_is_tried_again(cluster: Cluster) -> None:
     """Breaks if a deleted Job is made anew for ever, or waited for."""
     cluster.kubelet.checks = actors.pulling

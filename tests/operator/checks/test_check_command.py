@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,12 @@ def test_a_long_message_is_shortened_to_what_kubernetes_keeps(message: str) -> N
     assert read_back["reason"] == "RequestsFailed"
 
 
+def test_report_says_whether_stable_alone_is_to_blame() -> None:
+    verdict = Verdict("benchmark", "NoData", "StableUnavailable", "")
+    assert json.loads(document(verdict))["stableFailed"] is False
+    assert json.loads(document(replace(verdict, stable_failed=True)))["stableFailed"] is True
+
+
 def test_figures_that_are_not_finite_are_null() -> None:
     verdict = Verdict("benchmark", "NoData", "NotANumber", "", 0, {"p99Ms": float("nan"), "x": float("inf")}, {})
     read_back = json.loads(document(verdict))
@@ -170,7 +177,7 @@ def test_figures_that_are_not_finite_are_null() -> None:
     [
         ("Fail", "RequestsFailed", True),
         ("Error", "DatasetDigestMismatch", True),
-        ("Error", "StableOverloaded", True),
+        ("NoData", "StableOverloaded", False),
         ("Error", "DatasetUnreachable", False),
         ("NoData", "StableUnavailable", False),
     ],

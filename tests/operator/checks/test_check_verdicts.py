@@ -80,6 +80,36 @@ def test_a_relative_bound_without_a_stable_version_is_said_to_be_not_applied() -
     assert "no stable version to compare with yet" in judged.message
 
 
+NOT_A_FIGURE = Evaluated(NAN, 360)
+GONE, UNLIKE = Unmeasured("cannot be reached", failed=True), Unmeasured("has other inputs")
+
+
+@pytest.mark.parametrize(
+    ("check", "candidate", "stable", "stable_failed"),
+    [
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360), GONE, True),
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360), NOT_A_FIGURE, True),
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360), Evaluated(0.9, 360, non_finite=1), True),
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360), UNLIKE, False),
+        (ACCURACY | RELATIVE, NOT_A_FIGURE, GONE, False),
+        (ACCURACY | RELATIVE, Evaluated(0.5, 360), GONE, False),
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360, non_finite=1), GONE, False),
+        (RELATIVE, Evaluated(0.95, 360), GONE, False),
+        (RELATIVE, Evaluated(0.95, 360), NOT_A_FIGURE, False),
+        (ACCURACY, Evaluated(0.95, 360), GONE, False),
+        (ACCURACY | RELATIVE, Evaluated(0.95, 360), Evaluated(0.1, 360), False),
+    ],
+)
+def test_stable_is_to_blame_only_where_the_candidate_keeps_an_absolute_bound_of_its_own(
+    check: dict[str, Any], candidate: Evaluated, stable: Evaluated | Unmeasured, stable_failed: bool
+) -> None:
+    """Breaks if a candidate of whose quality nothing was shown may pass because stable fails."""
+    judged = judge_evaluation(evaluation(**check), candidate, stable)
+    assert judged.stable_failed is stable_failed
+    assert not stable_failed or judged.verdict == "NoData"
+    assert ("the candidate alone: accuracy 0.95" in judged.message) is stable_failed
+
+
 def figures(
     p99: float = 0.010, throughput: float = 400.0, error_rate: float = 0.0, error: str = "", unsent: int = 0
 ) -> Benchmarked:
@@ -122,6 +152,48 @@ def test_a_benchmark_is_judged_by_its_bounds(
     compared = Comparison(stable, [(candidate, stable)] * 20) if isinstance(stable, Benchmarked) else stable
     judged = judge_benchmark(block(**check), candidate, compared)
     assert (judged.verdict, judged.reason) == (verdict, reason)
+
+
+OVERLOADED = Unmeasured("bore 40 requests/s", "StableOverloaded", failed=True)
+
+
+@pytest.mark.parametrize(
+    ("check", "candidate", "stable", "reason", "stable_failed"),
+    [
+        ({"maxP99Ratio": 2}, figures(), GONE, "StableUnavailable", True),
+        ({"maxP99Ratio": 2}, figures(), OVERLOADED, "StableOverloaded", True),
+        ({"maxP99Ratio": 2, "maxP99": "10ms"}, figures(), OVERLOADED, "StableOverloaded", True),
+        ({"maxP99Ratio": 2}, figures(), figures(p99=NAN), "TooFewPairs", True),
+        ({"maxP99Ratio": 2}, figures(), UNLIKE, "StableUnavailable", False),
+        ({"maxP99Ratio": 2, "maxP99": "9ms"}, figures(), OVERLOADED, "P99AboveMaximum", False),
+        ({"maxP99Ratio": 2}, figures(unsent=126), OVERLOADED, "RateNotBorne", False),
+        ({"maxP99Ratio": 2}, figures(error_rate=0.002), OVERLOADED, "ErrorRateAboveMaximum", False),
+        ({"maxP99Ratio": 2}, figures(p99=NAN), OVERLOADED, "NotANumber", False),
+        ({"maxP99Ratio": 2, "maxErrorRate": 1}, figures(p99=NAN), figures(p99=NAN), "NotANumber", False),
+        ({}, figures(), OVERLOADED, "WithinBounds", False),
+    ],
+)
+def test_stable_is_to_blame_only_where_the_candidate_by_itself_is_good(
+    check: dict[str, Any],
+    candidate: Benchmarked,
+    stable: Benchmarked | Unmeasured,
+    reason: str,
+    stable_failed: bool,
+) -> None:
+    compared = Comparison(stable, [(candidate, stable)] * 20) if isinstance(stable, Benchmarked) else stable
+    judged = judge_benchmark(block(**check), candidate, compared)
+    assert (judged.reason, judged.stable_failed) == (reason, stable_failed)
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict", "reason"), [(20, "Fail", "P99AboveRatio"), (3, "NoData", "StableOverloaded")]
+)
+def test_pairs_from_before_stable_was_left_alone_still_refuse(measured: int, verdict: str, reason: str) -> None:
+    """Breaks if a candidate that is surely too slow gets through because stable fails in the end."""
+    slow, stable = figures(p99=0.05), figures()
+    judged = judge_benchmark(block(maxP99Ratio=2), slow, Comparison(stable, [(slow, stable)] * measured, OVERLOADED))
+    assert (judged.verdict, judged.reason) == (verdict, reason)
+    assert judged.stable_failed is (verdict == "NoData")
 
 
 def test_a_slow_candidate_is_described_in_milliseconds_and_multiples() -> None:

@@ -148,6 +148,15 @@ def test_a_check_that_did_not_pass_is_shown_with_what_it_found(
     assert "p50 12.6 ms" not in passed
 
 
+def test_a_check_that_passed_without_its_relative_bound_says_so(shifting: dict[str, Any]) -> None:
+    why = "stable could not be compared with in 2 tries"
+    shifting["status"]["checks"] = [REFUSED | {"verdict": "Pass", "reason": "StableNotCompared", "message": why}]
+    text = shown(shifting)
+    assert f"! benchmark  StableNotCompared  {why}" in text
+    assert "candidate  p50 12.6 ms" in text
+    assert "try 1 could not be made" in text
+
+
 def test_a_running_check_says_which_try_it_is_and_what_is_in_its_way(shifting: dict[str, Any]) -> None:
     shifting["status"]["checks"] = [{"name": "benchmark", "attempt": 2, "message": "0/3 nodes are available"}]
     assert "… benchmark  running, try 2: 0/3 nodes are available" in shown(shifting)

@@ -65,6 +65,13 @@ def test_figures_log_and_whether_another_try_is_worth_it_come_along() -> None:
     assert (found.log, found.job, found.attempt) == (("a", "bc"), JOB, 1)
 
 
+@pytest.mark.parametrize(("verdict", "failed"), [("NoData", True), ("Error", False), ("Pass", False)])
+def test_stable_is_to_blame_only_for_what_could_not_be_decided(verdict: str, failed: bool) -> None:
+    found = run_of(job(Complete="Done"), check_pod(report(verdict, stableFailed=True)))
+    assert found.stable_failed is failed
+    assert not run_of(job(Complete="Done"), check_pod(report(verdict))).stable_failed
+
+
 def test_running_job_has_no_verdict_even_if_a_pod_has_reported() -> None:
     assert run_of(job(), check_pod(report("Error"), code=1)).verdict is None
     assert run_of({**job(), "status": {}}).verdict is None
@@ -169,4 +176,4 @@ def test_pods_of_other_jobs_and_jobs_of_other_workloads_are_ignored() -> None:
     stranger["metadata"]["labels"] = {"batch.kubernetes.io/job-name": "else"}
     assert run_of(job(Complete="Done"), stranger).reason == "NoReport"
     assert check_runs([job()], [], {"digits-w1"}) == {}
-    assert check_runs([job("digits-w2-benchmark-7")], [], {"digits-w2"}) == {}
+    assert check_runs([job("digits-w2-benchmark-8")], [], {"digits-w2"}) == {}

@@ -206,3 +206,53 @@ def test_checks_of_an_operator_that_knew_no_tries_go_on(world: World) -> None:
     world.status = world.status.model_copy(update={"checks": [entry(world).model_copy(update=old)]})
     ends(CheckRun("Pass"))(world)
     world.until("Shifting")
+
+
+SLOW_STABLE = CheckRun(
+    "NoData", "StableOverloaded", "bore 4 requests/s; the candidate alone: p50 9 ms", stable_failed=True
+)
+GONE = CheckRun("NoData", "StableUnavailable", "stable is away; the candidate alone: p50 9 ms", stable_failed=True)
+UNLIKE = CheckRun("NoData", "StableUnavailable", "has other inputs")
+
+
+@pytest.mark.parametrize(
+    ("retries", "runs", "outcome"),
+    [
+        (1, [SLOW_STABLE, SLOW_STABLE], "StableNotCompared"),
+        (1, [SLOW_STABLE, GONE], "StableNotCompared"),
+        (3, [SLOW_STABLE, OOM, GONE, GONE], "StableNotCompared"),
+        (0, [SLOW_STABLE, SLOW_STABLE], "StableNotCompared"),
+        (1, [OOM, GONE, GONE], "StableNotCompared"),
+        (5, [OOM] * 5 + [GONE, GONE], "StableNotCompared"),
+        (0, [SLOW_STABLE, OOM], "OOMKilled"),
+        (1, [SLOW_STABLE, OOM], "OOMKilled"),
+        (1, [OOM, GONE, OOM], "OOMKilled"),
+        (1, [UNLIKE, UNLIKE], "StableUnavailable"),
+        (1, [SLOW_STABLE, CheckRun("Fail", "P50AboveRatio", "slow")], "P50AboveRatio"),
+        (1, [SLOW_STABLE, CheckRun("Pass", "WithinBounds", "fine")], "WithinBounds"),
+    ],
+)
+def test_stable_that_cannot_be_compared_with_counts_for_the_candidate_only_when_two_tries_agree(
+    world: World, retries: int, runs: list[CheckRun], outcome: str
+) -> None:
+    """Breaks if a stable version that fails blocks its fix, or a moment's trouble of it lets a bad candidate through."""
+    checking(world, retries=retries)
+    for number, run in enumerate(runs, 1):
+        assert entry(world).attempt == number
+        ends(run)(world)
+        started(world, 12)
+    found = entry(world)
+    assert (found.attempt, found.reason) == (len(runs), outcome)
+    assert [one.stable_failed for one in found.failed_attempts] == [run.stable_failed for run in runs[:-1]]
+    told = [message for name, message in world.events if name == "StableNotCompared"]
+    assert len(told) == (outcome == "StableNotCompared")
+    world.until("Shifting" if outcome in ("StableNotCompared", "WithinBounds") else "RolledBack")
+
+
+def test_what_was_not_applied_is_told_in_status_and_event(world: World) -> None:
+    checking(world, SLOW_STABLE)
+    world.until("Shifting")
+    told = "stable could not be compared with in 2 tries, so the relative bound was not applied: bore 4 requests/s"
+    assert entry(world).verdict == "Pass"
+    assert entry(world).message.startswith(told)
+    assert f"benchmark of v2: {told}" in next(text for name, text in world.events if name == "StableNotCompared")

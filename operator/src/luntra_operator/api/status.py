@@ -63,6 +63,10 @@ class CheckAttempt(StatusModel):
     reason: str = Field(description="One word.")
     message: str = Field(description="One line for people.")
     ended_at: datetime = Field(description="When it was given up.")
+    stable_failed: bool = Field(
+        default=False,
+        description="true: the candidate kept its own bounds, and the stable version could not be compared with.",
+    )
 
 
 class CheckStatus(StatusModel):
@@ -89,7 +93,8 @@ class CheckStatus(StatusModel):
     )
     stable: dict[str, float] = Field(default_factory=dict, description="The stable version's, where it was measured.")
     log: list[str] = Field(
-        default_factory=list, description="Last lines of what the check did, at most 20 and 2 KiB; none if it passed."
+        default_factory=list,
+        description="Last lines of what the check did, at most 20 and 2 KiB; none if every bound holds.",
     )
 
 

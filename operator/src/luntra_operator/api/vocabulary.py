@@ -94,6 +94,7 @@ class Reason(StrEnum):
     ROLLOUT_STARTED = "RolloutStarted"
     CHECKS_STARTED = "ChecksStarted"
     CHECK_RETRIED = "CheckRetried"
+    STABLE_NOT_COMPARED = "StableNotCompared"
     TRAFFIC_SHIFTING = "TrafficShifting"
     WEIGHT_CHANGED = "WeightChanged"
     PROMOTED = "Promoted"

@@ -4,7 +4,7 @@ Without `rate` the candidate alone is driven as fast as `concurrency` allows. Wi
 candidate and stable are measured in short windows in turn, pair by pair, in each of which chance says who is first: so whatever
 else the machines are doing falls on both, and no drift and no beat is on one side. They are compared pair by pair (`ratios`),
 so that two copies of one version are told apart in at most one of 100 runs. Stable carries its users' traffic meanwhile: the
-rate is never exceeded, and the benchmark stops where stable suffers (`guard`).
+rate is never exceeded, and where stable suffers (`guard`) it is left alone and the candidate measured to the end without it.
 
 Every window opens fresh connections and begins with requests that are not counted: none meets a connection that a server
 has meanwhile closed for idleness. Latency is what this client sees, its own cost included, which draws ratios a little
@@ -95,7 +95,7 @@ class Benchmark:
         """Measure and judge within `time_left` s.
 
         Raises:
-            CheckError: no requests can be made for the candidate, or stable does not bear them.
+            CheckError: no requests can be made for the candidate.
             TimeoutError: the time is up and what was seen decides nothing.
         """
         end = asyncio.get_running_loop().time() + time_left
@@ -126,10 +126,10 @@ class Benchmark:
 
     def _judge(self) -> Verdict:
         compared: Comparison | Unmeasured | None = self._unmeasured
-        if compared is None and self._guard is not None:
-            # Of a second measurement there are windows of the candidate only.
+        if self._guard is not None:
+            # Of a second measurement, and since stable is left alone, there are windows of the candidate only.
             pairs = list(zip(self._windows["candidate"], self._windows["stable"], strict=False))
-            compared = Comparison(self.tallies["stable"].figures(), pairs)
+            compared = Comparison(self.tallies["stable"].figures(), pairs, self._unmeasured)
         return judge_benchmark(self._check, self.tallies["candidate"].figures(), compared)
 
     async def _measure(self, who: list[str]) -> None:
@@ -139,6 +139,8 @@ class Benchmark:
                 await self._flood(server, requests)
             return
         for number, (name, size) in enumerate(windows(requests, who, self._chance), 1):
+            if name == "stable" and self._unmeasured is not None:
+                continue
             answered = len(self.tallies[name].latencies)
             self._progress.doing = f"{name}, window {number}, {answered} requests answered"
             seen = await self._window(name, size, rate)
@@ -146,7 +148,10 @@ class Benchmark:
             self._windows[name].append(seen)
             if name == "stable" and self._guard is not None:
                 slow = self._guard.slow(seen)
-                self._guard.watch(seen, (await self._gently(_UNCOUNTED + 3, rate)).p50 if slow else 0.0)
+                after = (await self._gently(_UNCOUNTED + 3, rate)).p50 if slow else 0.0
+                self._unmeasured = self._guard.watch(seen, after)
+                if self._unmeasured is not None:
+                    self._progress.note(f"stable {self._unmeasured.why}")
 
     async def _meet_stable(self, patience: float) -> None:
         """See what stable does before it is measured; without that it is not compared with."""
@@ -158,12 +163,15 @@ class Benchmark:
                     await self._prepare("stable", server)
                 before = await self._gently(count, rate)
         except (ServerError, CheckError, TimeoutError) as error:
-            why = str(error) or self._progress.waiting.removeprefix("stable ") or "did not answer in time"
-            self._unmeasured = Unmeasured(why)
+            away = self._progress.waiting.removeprefix("stable ")
+            why = str(error) or away or "did not answer in time"
+            # That the time was too short, or its requests cannot be made up, is no failure of stable.
+            failed = isinstance(error, ServerError) or (isinstance(error, TimeoutError) and bool(away))
+            self._unmeasured = Unmeasured(why, failed=failed)
             return
         if before.failures > 1:
             why = f"failed {before.failures} of {before.requests} requests before it was measured ({before.error})"
-            self._unmeasured = Unmeasured(why)
+            self._unmeasured = Unmeasured(why, failed=True)
             return
         self._guard = Guard(rate, self._check.concurrency, before.p50)
 

@@ -64,9 +64,10 @@ async def _measure_stable(
         async with asyncio.timeout_at(end):
             return await _measure(check, dataset, stable, "stable", progress)
     except TimeoutError:
-        return Unmeasured(progress.waiting.removeprefix("stable ") or "did not answer all samples in time")
+        away = progress.waiting.removeprefix("stable ")
+        return Unmeasured(away or "did not answer all samples in time", failed=bool(away))
     except (ServerError, CheckError) as error:
-        return Unmeasured(f"cannot be evaluated: {error}")
+        return Unmeasured(f"cannot be evaluated: {error}", failed=isinstance(error, ServerError))
 
 
 async def _measure(

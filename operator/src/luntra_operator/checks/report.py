@@ -27,11 +27,9 @@ FINAL = frozenset(
         "DatasetMismatch",
         "UnclearOutput",
         "UnsupportedInput",
-        "StableOverloaded",
     }
 )
-"""Reasons why another try is not worth it: nothing would be different. (A stable version that got slower may have been a
-noisy machine's.)"""
+"""Reasons why another try is not worth it: nothing would be different."""
 VARIABLE = "LUNTRA_TERMINATION_LOG"
 DEFAULT_PATH = "/dev/termination-log"
 
@@ -47,6 +45,7 @@ def document(verdict: Verdict) -> str:
         "candidate": _figures(verdict.candidate),
         "stable": None if verdict.stable is None else _figures(verdict.stable),
         "final": verdict.verdict in ("Pass", "Fail") or verdict.reason in FINAL,
+        "stableFailed": verdict.stable_failed,
         "log": _tail(verdict.log),
     }
     message = verdict.message

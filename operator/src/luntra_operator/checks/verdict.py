@@ -1,18 +1,20 @@
 """From figures and bounds to a verdict, its reason, and one line that a person understands. Pure.
 
 Not a number is never a pass. A relative bound is not applied while there is no stable version; where there is one that
-could not be measured, the relative bound cannot be decided: NoData, unless another bound already fails.
+could not be measured, the relative bound cannot be decided: NoData, unless another bound already fails. Where that is
+stable's own failure and the candidate keeps its absolute bounds, the verdict says so: what it counts for is the operator's
+decision, which knows of more than one try.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from luntra_operator.api.checks import SCORES, BenchmarkCheck, EvaluationCheck
 from luntra_operator.api.quantities import seconds
-from luntra_operator.checks.ratios import SHARE_REFUSED, ratio
+from luntra_operator.checks.ratios import SHARE_REFUSED, needed, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,14 +38,19 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """There is a stable version, but it could not be measured."""
+    """There is a stable version, but it could not be measured; `failed`: because it fails itself."""
 
     why: str
+    reason: str = "StableUnavailable"
+    failed: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found; figures may be NaN, `report` writes them as null. `log` has the last lines of what it did."""
+    """What a check found; figures may be NaN, `report` writes them as null. `log` has the last lines of what it did.
+
+    `stable_failed`: nothing is missing but the comparison, and that because stable fails.
+    """
 
     check: str
     verdict: Literal["Pass", "Fail", "NoData", "Error"]
@@ -53,15 +60,17 @@ class Verdict:
     candidate: dict[str, float] = field(default_factory=dict)
     stable: dict[str, float] | None = None
     log: tuple[str, ...] = ()
+    stable_failed: bool = False
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """One bound that does not hold (`Fail`) or cannot be decided (`NoData`)."""
+    """One bound that does not hold (`Fail`) or cannot be decided (`NoData`), perhaps because stable fails."""
 
     verdict: Literal["Fail", "NoData"]
     reason: str
     text: str
+    stable_failed: bool = False
 
 
 _NAMES = {"accuracy": "Accuracy", "f1": "F1", "mae": "MAE", "rmse": "RMSE"}
@@ -99,12 +108,13 @@ def judge_evaluation(check: EvaluationCheck, candidate: Evaluated, stable: Evalu
 def _regression(
     check: EvaluationCheck, most: float, candidate: Evaluated, stable: Evaluated | Unmeasured
 ) -> list[_Finding]:
+    undecided = "maxRegression cannot be decided: stable"
+    # Without a bound of its own nothing at all would have been shown of the candidate.
+    judged = check.min is not None or check.max is not None
     if isinstance(stable, Unmeasured):
-        return [_Finding("NoData", "StableUnavailable", f"maxRegression cannot be decided: stable {stable.why}")]
+        return [_Finding("NoData", stable.reason, f"{undecided} {stable.why}", stable.failed and judged)]
     if stable.non_finite or not math.isfinite(stable.value):
-        return [
-            _Finding("NoData", "StableNotANumber", f"maxRegression cannot be decided: stable's {check.metric} is NaN")
-        ]
+        return [_Finding("NoData", "StableNotANumber", f"{undecided}'s {check.metric} is NaN", judged)]
     worse = stable.value - candidate.value if check.metric in SCORES else candidate.value - stable.value
     if worse <= most + _ROUNDING:
         return []
@@ -117,21 +127,27 @@ def _regression(
 
 @dataclass(frozen=True)
 class Comparison:
-    """What stable did in all, and both versions' windows as (candidate, stable), one pair after the other."""
+    """What stable did in all, and both versions' windows as (candidate, stable), one pair after the other.
+
+    `ended`: why there are no more of them.
+    """
 
     stable: Benchmarked
     pairs: list[tuple[Benchmarked, Benchmarked]]
+    ended: Unmeasured | None = None
 
 
 def judge_benchmark(check: BenchmarkCheck, candidate: Benchmarked, compared: Comparison | Unmeasured | None) -> Verdict:
     """Judge the candidate's latency, throughput and errors by the check's bounds."""
     findings, said = _absolute(check, candidate), ""
+    missing = compared if isinstance(compared, Unmeasured) else None
     if isinstance(compared, Comparison):
         relative, said = _relative(check, compared)
-        findings += relative
-    elif check.relative and compared is not None:
-        text = f"relative bounds cannot be decided: stable {compared.why}"
-        findings.append(_Finding("NoData", "StableUnavailable", text))
+        missing = compared.ended
+        findings += [one for one in relative if one.verdict == "Fail" or missing is None]
+    if check.relative and missing is not None:
+        text = f"relative bounds cannot be decided: stable {missing.why}"
+        findings.append(_Finding("NoData", missing.reason, text, missing.failed))
     stable = compared.stable if isinstance(compared, Comparison) else None
     aside = f" (stable p50 {_ms(stable.p50)}, p99 {_ms(stable.p99)}{said})" if stable else ""
     passed = (
@@ -184,10 +200,12 @@ def _relative(check: BenchmarkCheck, compared: Comparison) -> tuple[list[_Findin
     for name, bound, figure, write in bounds:
         if bound is None:
             continue
-        found = ratio([(figure(one), figure(other)) for one, other in compared.pairs], SHARE_REFUSED / declared)
+        risk = SHARE_REFUSED / declared
+        found = ratio([(figure(one), figure(other)) for one, other in compared.pairs], risk)
         if found is None:
             text = f"{name} cannot be decided: too few of {len(compared.pairs)} pairs of windows have figures"
-            findings.append(_Finding("NoData", "TooFewPairs", text))
+            answered = sum(math.isfinite(figure(one)) for one, _ in compared.pairs)
+            findings.append(_Finding("NoData", "TooFewPairs", text, needed(answered, risk) is not None))
             continue
         what = "throughput" if name.startswith("min") else name[3:6].lower()
         said += f", {what} ratio {found.median:.3g} [{found.least:.3g}, {found.most:.3g}]"
@@ -215,9 +233,14 @@ def _conclude(
     passed: Verdict, findings: list[_Finding], candidate: dict[str, float], stable: dict[str, float] | None
 ) -> Verdict:
     """Let the worst finding name the reason, and say all findings of its kind."""
+    concluded = replace(passed, candidate=candidate, stable=stable)
     for verdict in ("Fail", "NoData"):
         worst = [finding for finding in findings if finding.verdict == verdict]
         if worst:
             message = "; ".join(finding.text for finding in worst)
-            return Verdict(passed.check, worst[0].verdict, worst[0].reason, message, passed.samples, candidate, stable)
-    return Verdict(passed.check, "Pass", passed.reason, passed.message, passed.samples, candidate, stable)
+            stable_failed = all(finding.stable_failed for finding in worst)
+            if stable_failed:
+                message += f"; the candidate alone: {passed.message}"
+            concluded = replace(concluded, message=message, stable_failed=stable_failed)
+            return replace(concluded, verdict=worst[0].verdict, reason=worst[0].reason)
+    return concluded

@@ -13,6 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from luntra_operator.api.vocabulary import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -185,7 +187,7 @@ def _ready(version: Version) -> Text:
 def _checks(checks: Sequence[Check]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for check in checks:
-        mark, style = _VERDICTS.get(check.verdict, ("?", _BUSY))
+        mark, style = ("!", _BUSY) if _without_comparison(check) else _VERDICTS.get(check.verdict, ("?", _BUSY))
         table.add_row(Text(f"{mark} {check.name}", style), Group(*_check(check)))
     return table
 
@@ -195,11 +197,11 @@ def _check(check: Check) -> Iterable[Text]:
     running = f"running, try {check.attempt}" if check.attempt > 1 else "running"
     if check.verdict is None:
         yield Text(f"{running}: {check.message}" if check.message else running)
-    elif check.verdict == "Pass" or not check.message:
+    elif (check.verdict == "Pass" and not _without_comparison(check)) or not check.message:
         yield Text(check.message or check.reason)
     else:
         yield Text.assemble((check.reason, "bold"), f"  {check.message}")
-    if check.verdict == "Pass":
+    if check.verdict == "Pass" and not _without_comparison(check):
         return
     for who, figures in check.figures:
         told = "   ".join(_figure(name, value) for name, value in figures.items())
@@ -208,6 +210,11 @@ def _check(check: Check) -> Iterable[Text]:
         yield Text(f"try {number} could not be made: {reason}: {message}", _BUSY)
     for line in check.log if check.verdict in ("Error", "NoData") else ():
         yield Text(f"│ {line}", _QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _without_comparison(check: Check) -> bool:
+    """Whether it passed though a bound could not be applied."""
+    return check.verdict == "Pass" and check.reason == Reason.STABLE_NOT_COMPARED
 
 
 def _figure(name: str, value: float) -> str:

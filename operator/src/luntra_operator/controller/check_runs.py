@@ -33,6 +33,7 @@ class CheckReport(StatusModel):
     reason: str
     message: str
     final: bool = False
+    stable_failed: bool = False
     candidate: dict[str, float | None] = Field(default_factory=dict)
     stable: dict[str, float | None] | None = None
     log: list[str] = Field(default_factory=list)
@@ -91,6 +92,7 @@ def _reported(report: CheckReport, attempt: int, job: str) -> CheckRun:
         attempt,
         job,
         final=report.final,
+        stable_failed=report.verdict == "NoData" and report.stable_failed,
         candidate=_figures(report.candidate),
         stable=_figures(report.stable or {}),
         log=tail("\n".join(report.log)),

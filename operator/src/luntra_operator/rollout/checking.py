@@ -3,8 +3,13 @@
 A verdict on the candidate is final. What could not be made (no data, a killed pod, a Job that somebody deleted, that never
 starts or never ends) says nothing about the candidate: it is tried again with a Job of its own, and only when the tries are used
 up the candidate is refused for want of a check. Every wait has an end of its own, whatever the Job says.
+
+A stable version that is too bad to be compared with must not keep its own successor out: where the candidate by itself is good and
+the comparison fails for stable's sake in the last try, and in one before, the check counts as passed, and says so. So a moment's trouble of
+stable lets nobody through.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -64,7 +69,7 @@ def check(turn: Turn) -> Decision:
 def _running(turn: Turn, entry: CheckStatus, block: EvaluationCheck | BenchmarkCheck) -> Decision:
     waited = turn.since(entry.attempt_started_at or entry.started_at)
     if waited < 0:
-        return _wait(turn, entry, f"is tried again, {entry.attempt} of {block.retries + 1}", -waited)
+        return _wait(turn, entry, f"is tried again, {entry.attempt} of {_tries(entry, block)}", -waited)
     run = current_run(turn, entry)
     if run is None and entry.job is None:
         refused = refused_write(turn)
@@ -79,8 +84,9 @@ def _running(turn: Turn, entry: CheckStatus, block: EvaluationCheck | BenchmarkC
         return _under_way(turn, entry, run, waited)
     elif run.verdict is None:
         run = CheckRun("Error", "Overdue", f"not ended within {block.deadline:g} s and {GRACE:g} s more")
-    final = run.final or run.verdict in ("Pass", "Fail") or entry.attempt > block.retries
-    return _finish(turn, entry, run) if final else _again(turn, entry, run, block.retries)
+    agreed = not run.stable_failed or _said_before(entry)
+    final = run.final or run.verdict in ("Pass", "Fail") or (entry.attempt > block.retries and agreed)
+    return _finish(turn, entry, run) if final else _again(turn, entry, run, block)
 
 
 def _wait(turn: Turn, entry: CheckStatus, text: str, wake: float) -> Decision:
@@ -95,9 +101,20 @@ def _under_way(turn: Turn, entry: CheckStatus, run: CheckRun, waited: float) -> 
     return _wait(turn, entry, f"has not started: {obstacle}" if obstacle else "is running", NEWS)
 
 
-def _again(turn: Turn, entry: CheckStatus, run: CheckRun, retries: int) -> Decision:
+def _said_before(entry: CheckStatus) -> int:
+    """How many tries before have found that stable cannot be compared with."""
+    return sum(one.stable_failed for one in entry.failed_attempts)
+
+
+def _tries(entry: CheckStatus, block: EvaluationCheck | BenchmarkCheck) -> int:
+    return max(entry.attempt, block.retries + 1)
+
+
+def _again(turn: Turn, entry: CheckStatus, run: CheckRun, block: EvaluationCheck | BenchmarkCheck) -> Decision:
     reason, message = run.reason or "Error", _told(entry, run)
-    failed = CheckAttempt(attempt=entry.attempt, reason=reason, message=message, ended_at=turn.now)
+    failed = CheckAttempt(
+        attempt=entry.attempt, reason=reason, message=message, ended_at=turn.now, stable_failed=run.stable_failed
+    )
     status = _changed(
         turn,
         entry,
@@ -107,11 +124,18 @@ def _again(turn: Turn, entry: CheckStatus, run: CheckRun, retries: int) -> Decis
         message=None,
         failed_attempts=[*entry.failed_attempts, failed],
     )
-    text = f"{entry.name} of {turn.candidate.version} could not be made, {entry.attempt} of {retries + 1}: {reason}: {message}"
+    text = f"{entry.name} of {turn.candidate.version} could not be made, {entry.attempt} of {_tries(entry, block)}: {reason}: {message}"
     return Decision(status, (Event(Reason.CHECK_RETRIED, text, "Warning"),))
 
 
 def _finish(turn: Turn, entry: CheckStatus, run: CheckRun) -> Decision:
+    events: tuple[Event, ...] = ()
+    if run.stable_failed:
+        told = f"stable could not be compared with in {1 + _said_before(entry)} tries, so the relative bound was not applied"
+        run = replace(run, verdict="Pass", reason=Reason.STABLE_NOT_COMPARED, message=f"{told}: {run.message}")
+        events = (
+            Event(Reason.STABLE_NOT_COMPARED, f"{entry.name} of {turn.candidate.version}: {run.message}", "Warning"),
+        )
     message = _told(entry, run)
     status = _changed(
         turn,
@@ -126,7 +150,7 @@ def _finish(turn: Turn, entry: CheckStatus, run: CheckRun) -> Decision:
         log=list(run.log),
     )
     if run.verdict == "Pass":
-        return Decision(status)
+        return Decision(status, events)
     reason = _FAILED[entry.name] if run.verdict == "Fail" else Reason.CHECK_ERROR
     tries = f" (try {entry.attempt})" if run.verdict != "Fail" and entry.attempt > 1 else ""
     return withdraw(turn, reason, f"{entry.name}: {message or run.reason}{tries}", checks=status.checks)

@@ -80,7 +80,8 @@ class Route:
 class CheckRun:
     """The Job of one try of a check: `verdict` is None while it runs, and `message` then says what is in its way.
 
-    `final`: another try would end no differently; `candidate` and `stable` have the figures by name, `log` its last lines.
+    `final`: another try would end no differently; `stable_failed`: a NoData in which the candidate by itself is good and only the
+    comparison is missing, because stable fails; `candidate` and `stable` have the figures by name, `log` its last lines.
     """
 
     verdict: Verdict | None
@@ -89,6 +90,7 @@ class CheckRun:
     attempt: int = 1
     job: str = ""
     final: bool = False
+    stable_failed: bool = False
     candidate: Mapping[str, float] = field(default_factory=dict)
     stable: Mapping[str, float] = field(default_factory=dict)
     log: tuple[str, ...] = ()

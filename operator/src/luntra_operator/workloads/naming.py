@@ -21,7 +21,8 @@ def check_name(workload: str, check: str, attempt: int = 1) -> str:
 
 def check_names(workload: str) -> dict[str, int]:
     """Names that check Jobs of a workload can have, and which try each is."""
-    checks, attempts = ("evaluation", "benchmark"), range(1, MOST_RETRIES + 2)
+    most = 1 + MOST_RETRIES + 1  # the one on top has a second look at a stable version that fails (`rollout.checking`)
+    checks, attempts = ("evaluation", "benchmark"), range(1, most + 1)
     return {check_name(workload, check, attempt): attempt for check in checks for attempt in attempts}
 
 
