@@ -6,23 +6,21 @@ watched and put in the order of its resourceVersion: at no moment may they hold,
 
 import asyncio
 import json
-import os
 import secrets
-import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.kind.control_plane import ApiServer, free_ports
+from e2e.kind.control_plane import ApiServer
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.kinds import Kind
 from luntra_operator.workloads.devices import devices
 from tests.integration import actors
+from tests.integration.operator_process import operator_process
 from tests.integration.test_operator_scenarios import _running, model_deployment
 
 Object = dict[str, Any]
@@ -133,32 +131,13 @@ def shared(namespace: str, name: str, version: str) -> Object:
     return body
 
 
-@asynccontextmanager
-async def operator(kubeconfig: Path, namespaces: list[str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+def operator(
+    kubeconfig: Path, namespaces: list[str], folder: Path
+) -> AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, int]]:
     """The real program; killed at the end like everywhere else here."""
-    (port,) = free_ports(1)
-    budget = {"resource": GPU, "total": TOTAL, "perNamespace": EACH}
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(kubeconfig),
-        "LUNTRA_SERVING_IMAGE": "luntra/inference:1",
-        "LUNTRA_CHECK_IMAGE": "luntra/operator:1",
-        "LUNTRA_WATCH_NAMESPACES": ",".join(namespaces),
-        "LUNTRA_NAMESPACE": namespaces[0],
-        "LUNTRA_LEADER_ELECTION": "false",
-        "LUNTRA_PORT": str(port),
-        "LUNTRA_ACCELERATORS": json.dumps(budget),
-    }
-    with (folder / "operator.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "luntra_operator.runtime.main", env=environment, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
+    budget = json.dumps({"resource": GPU, "total": TOTAL, "perNamespace": EACH})
+    settings = {"LEADER_ELECTION": "false", "ACCELERATORS": budget}
+    return operator_process(kubeconfig, namespaces, folder / "operator.log", **settings)
 
 
 async def until(holds: Callable[[], Awaitable[bool]], tell: Callable[[], Awaitable[object]], seconds: float) -> None:

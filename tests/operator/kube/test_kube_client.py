@@ -268,3 +268,26 @@ async def test_a_password_for_the_host_in_netrc_does_not_replace_the_token(
     monkeypatch.setenv("NETRC", str(netrc))
     async with Kube.connect(kubeconfig=kubeconfig(tmp_path, kube._client.configuration.host)) as client:
         assert await client.get(kinds.CONFIG_MAP, "team-a", "digits") == CONFIG_MAP
+
+
+async def test_fenced_access_reads_but_sends_no_write_when_it_is_over(kube: Kube, server: Server) -> None:
+    """Breaks if work of a leader that is none any more can still reach the API server."""
+    permitted = True
+    fenced = kube.fenced(lambda: permitted)
+    await fenced.replace(kinds.CONFIG_MAP, CONFIG_MAP)
+    permitted = False
+    server.asked.clear()
+    for write in (
+        fenced.replace(kinds.CONFIG_MAP, CONFIG_MAP),
+        fenced.replace_status(kinds.CONFIG_MAP, CONFIG_MAP),
+        fenced.create(kinds.CONFIG_MAP, CONFIG_MAP),
+        fenced.apply(kinds.CONFIG_MAP, CONFIG_MAP),
+        fenced.patch(kinds.CONFIG_MAP, "team-a", "digits", []),
+        fenced.merge(kinds.CONFIG_MAP, "team-a", "digits", {}),
+        fenced.delete(kinds.CONFIG_MAP, "team-a", "digits"),
+    ):
+        with pytest.raises(UnavailableError, match="not sent, for this process is not the leader any more"):
+            await write
+    assert server.asked == []
+    assert await fenced.get(kinds.CONFIG_MAP, "team-a", "digits") == CONFIG_MAP
+    await kube.replace(kinds.CONFIG_MAP, CONFIG_MAP)

@@ -15,6 +15,8 @@ from aiohttp import web
 
 from luntra_operator.api.status import HistoryEntry, ModelDeploymentStatus
 from luntra_operator.controller.queue import Key, WorkQueue
+from luntra_operator.fleet.budget import Budget
+from luntra_operator.fleet.ledger import Ledger
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import RefusedError, UnavailableError
 from luntra_operator.runtime import logs
@@ -106,6 +108,20 @@ def test_worker_that_cannot_be_cancelled_is_named_and_one_that_is_busy_is_not(li
         await asyncio.gather(task, return_exceptions=True)
 
     in_fake_time(scenario())
+
+
+async def test_metrics_of_a_term_that_is_over_are_told_no_more(
+    queue: WorkQueue, life: SignsOfLife, metrics: Metrics
+) -> None:
+    """Breaks if work that nobody does any more is reported as overdue, or a second term cannot report at all."""
+    ledger = Ledger(Budget("nvidia.com/gpu", 4))
+    for _ in range(2):
+        metrics.read(queue, Watches(queue, (), life), life, ledger)
+        assert metrics.registry.get_sample_value("luntra_accelerators", {"what": "total"}) == 4.0
+        assert metrics.registry.get_sample_value("luntra_queue_length") == 0.0
+        metrics.forget()
+        assert metrics.registry.get_sample_value("luntra_queue_length") is None
+    metrics.forget()
 
 
 async def test_metrics_tell_of_work_requests_watches_and_objects(

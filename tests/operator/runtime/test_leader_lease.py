@@ -1,66 +1,13 @@
 """Leadership by Lease: one holder at a time, on clocks that need not agree, and never longer than it can be renewed."""
 
 import asyncio
-import copy
-from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import ConflictError, KubeError, UnavailableError
-from luntra_operator.runtime.lease import DURATION, NAME, RENEW_DEADLINE, Lease, LeaseLostError
+from luntra_operator.runtime.lease import DURATION, RENEW_DEADLINE, RETRY, LeaseLostError
 from tests.operator.controller.fake_time import in_fake_time
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from luntra_operator.kube.client import Kube
-
-Object = dict[str, Any]
-
-
-class LeaseServer:
-    """Stores one Lease with a resourceVersion; `disturb` runs before every request."""
-
-    def __init__(self) -> None:
-        self.lease: Object | None = None
-        self.version = 0
-        self.disturb: Callable[[], Awaitable[None]] | None = None
-
-    async def _request(self) -> None:
-        if self.disturb:
-            await self.disturb()
-
-    async def get(self, kind: kinds.Kind, namespace: str, name: str) -> Object | None:
-        await self._request()
-        assert (kind, namespace, name) == (kinds.LEASE, "luntra-system", NAME)
-        return copy.deepcopy(self.lease)
-
-    async def create(self, kind: kinds.Kind, body: Object) -> None:
-        await self._request()
-        if self.lease is not None:
-            raise ConflictError("exists")
-        self._store(body)
-
-    async def replace(self, kind: kinds.Kind, body: Object) -> None:
-        await self._request()
-        if self.lease is None or body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
-            raise ConflictError("modified")
-        self._store(body)
-
-    def _store(self, body: Object) -> None:
-        self.version += 1
-        self.lease = {**copy.deepcopy(body), "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-
-    @property
-    def spec(self) -> Object:
-        assert self.lease
-        spec: Object = self.lease["spec"]
-        return spec
-
-
-def candidate(server: LeaseServer, identity: str) -> Lease:
-    return Lease(cast("Kube", server), "luntra-system", identity)
+from tests.operator.runtime.lease_server import LeaseServer, Object, candidate
 
 
 def now() -> float:
@@ -175,7 +122,7 @@ def test_renewal_counts_from_when_it_was_asked_for() -> None:
 
         server.disturb = delay
         holding = asyncio.create_task(lease.hold())
-        await asyncio.sleep(8.5)  # renewed once, at 2 s, with two answers of 3 s
+        await asyncio.sleep(5.5)  # renewed once, at 2 s, with an answer after 3 s
         slow = False
         with pytest.raises(LeaseLostError):
             await holding
@@ -189,10 +136,13 @@ def test_lease_that_somebody_else_has_taken_is_lost() -> None:
         server = LeaseServer()
         lease = candidate(server, "a")
         await lease.acquire()
-        server._store({**server.lease, "spec": {**server.spec, "holderIdentity": "b"}} if server.lease else {})
-        with pytest.raises(LeaseLostError):
+        started = now()
+        server.take("b")
+        with pytest.raises(LeaseLostError, match="is somebody else's"):
             await lease.hold()
         assert server.spec["holderIdentity"] == "b"
+        assert now() - started == RETRY, "it is seen, not waited for"
+        assert not lease.held
 
     in_fake_time(scenario())
 
@@ -210,6 +160,101 @@ def test_short_failures_are_survived() -> None:
             await asyncio.sleep(6)
         assert not holding.done()
         holding.cancel()
+
+    in_fake_time(scenario())
+
+
+def test_renewal_is_one_request() -> None:
+    """Breaks if an operator at rest costs the API server a read of its Lease as well, every 2 seconds."""
+
+    async def scenario() -> None:
+        server = LeaseServer()
+        lease = candidate(server, "a")
+        await lease.acquire()
+        assert server.requests == ["get", "create"]
+        server.requests.clear()
+        holding = asyncio.create_task(lease.hold())
+        await asyncio.sleep(60.5)
+        assert server.requests == ["replace"] * 30
+        holding.cancel()
+
+    in_fake_time(scenario())
+
+
+def test_lease_that_somebody_has_touched_or_deleted_is_read_and_held_on_to() -> None:
+    async def scenario() -> None:
+        server = LeaseServer()
+        lease = candidate(server, "a")
+        await lease.acquire()
+        holding = asyncio.create_task(lease.hold())
+        server.take("a")  # for instance a label
+        await asyncio.sleep(2.5)
+        server.lease = None
+        await asyncio.sleep(2)
+        assert server.requests[2:] == ["replace", "get", "replace", "replace", "get", "create"]
+        assert lease.held
+        assert not holding.done()
+        holding.cancel()
+
+    in_fake_time(scenario())
+
+
+def test_renewal_whose_answer_is_lost_is_told_by_a_look() -> None:
+    async def scenario() -> None:
+        server = LeaseServer()
+        lease = candidate(server, "a")
+        await lease.acquire()
+        stored = server._store
+
+        def and_no_answer(body: Object) -> Object:
+            stored(body)
+            server._store = stored  # type: ignore[method-assign]
+            raise UnavailableError("no answer")
+
+        server._store = and_no_answer  # type: ignore[method-assign]
+        holding = asyncio.create_task(lease.hold())
+        await asyncio.sleep(4.5)
+        assert server.requests[2:] == ["replace", "get", "replace"]
+        assert lease.held
+        holding.cancel()
+
+    in_fake_time(scenario())
+
+
+def test_one_request_that_hangs_leaves_time_for_another() -> None:
+    async def scenario() -> None:
+        server = LeaseServer()
+        lease = candidate(server, "a")
+        await lease.acquire()
+
+        async def hang_once() -> None:
+            server.disturb = None
+            await asyncio.sleep(15)
+
+        server.disturb = hang_once
+        holding = asyncio.create_task(lease.hold())
+        await asyncio.sleep(20)
+        assert not holding.done()
+        holding.cancel()
+
+    in_fake_time(scenario())
+
+
+def test_leader_that_was_stopped_for_long_does_not_act_before_it_has_looked() -> None:
+    """Breaks if only the task that renews knows that time has passed: others may wake first."""
+
+    async def scenario() -> None:
+        server = LeaseServer()
+        lease = candidate(server, "a")
+        assert not lease.held
+        await lease.acquire()
+        assert lease.held
+        await asyncio.sleep(RENEW_DEADLINE - 0.01)
+        assert lease.held
+        await asyncio.sleep(0.02)
+        assert not lease.held
+        with pytest.raises(LeaseLostError):
+            await lease.hold()
 
     in_fake_time(scenario())
 

@@ -44,10 +44,18 @@ class Kube:
     """Access to one API server, as one identity. Use `Kube.connect()`."""
 
     def __init__(
-        self, client: ApiClient, field_manager: str = FIELD_MANAGER, witness: Witness = lambda *_: None
+        self,
+        client: ApiClient,
+        field_manager: str = FIELD_MANAGER,
+        witness: Witness = lambda *_: None,
+        permitted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Wrap a configured API client; the caller closes it. What is written is the `field_manager`'s."""
-        self._client, self._manager, self._witness = client, field_manager, witness
+        self._client, self._manager, self._witness, self._permitted = client, field_manager, witness, permitted
+
+    def fenced(self, permitted: Callable[[], bool]) -> "Kube":
+        """The same access for work that must not write any more once it is not `permitted`: then UnavailableError."""
+        return Kube(self._client, self._manager, self._witness, permitted)
 
     @classmethod
     @asynccontextmanager
@@ -234,6 +242,8 @@ class Kube:
                 header_params=headers,
                 auth_settings=["BearerToken"],
             )
+            if method != "GET" and not self._permitted():
+                raise UnavailableError(f"{method} {path}: not sent, for this process is not the leader any more")
             answer = await self._client.call_api(method, url, sent, body, _request_timeout=REQUEST_TIMEOUT)
             return answer.status, (await answer.read()).decode(errors="replace")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -39,13 +39,19 @@ def application(problems: Callable[[], list[str]], registry: CollectorRegistry) 
     async def healthz(_: web.Request) -> web.Response:
         found = problems()
         if found:
-            return web.Response(status=503, text="".join(f"{problem}\n" for problem in found))
-        return web.Response(text="ok\n")
+            return _last(web.Response(status=503, text="".join(f"{problem}\n" for problem in found)))
+        return _last(web.Response(text="ok\n"))
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return _last(web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}))
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     return app
+
+
+def _last(answer: web.Response) -> web.Response:
+    """The only answer of its connection: at the end of a term the watch library cancels what serves a connection that is kept."""
+    answer.force_close()
+    return answer

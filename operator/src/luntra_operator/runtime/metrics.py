@@ -59,22 +59,18 @@ class Metrics:
             registry=registry,
         )
         self.leader = Gauge("luntra_leader", "1 while this process is the leader.", registry=registry)
+        self._read: Collector | None = None
 
-    def read(self, queue: WorkQueue, watches: Watches, life: SignsOfLife) -> None:
-        """Let these be read when the metrics are scraped."""
-        self.registry.register(_Live(queue, watches, life))
+    def read(self, queue: WorkQueue, watches: Watches, life: SignsOfLife, ledger: Ledger | None = None) -> None:
+        """Let these be read when the metrics are scraped, until `forget`; `ledger` has the accelerators if they are counted."""
+        self._read = _Live(queue, watches, life, ledger)
+        self.registry.register(self._read)
 
-    def watch_accelerators(self, ledger: Ledger) -> None:
-        """Let the accelerator gauge read `ledger` when it is scraped."""
-        gauge = Gauge(
-            "luntra_accelerators",
-            "Accelerators of the budget: total, held by workloads, and awaited by those to which none were granted yet.",
-            ["what"],
-            registry=self.registry,
-        )
-        gauge.labels("total").set(ledger.budget.total)
-        gauge.labels("held").set_function(lambda: ledger.used)
-        gauge.labels("awaited").set_function(lambda: ledger.awaited)
+    def forget(self) -> None:
+        """Read nothing any more."""
+        if self._read is not None:
+            self.registry.unregister(self._read)
+            self._read = None
 
     def asked(self, verb: str, plural: str, code: str, seconds: float) -> None:
         """A request to the API server ended."""
@@ -119,8 +115,8 @@ class Metrics:
 class _Live(Collector):
     """Numbers that others keep."""
 
-    def __init__(self, queue: WorkQueue, watches: Watches, life: SignsOfLife) -> None:
-        self._queue, self._watches, self._life = queue, watches, life
+    def __init__(self, queue: WorkQueue, watches: Watches, life: SignsOfLife, ledger: Ledger | None) -> None:
+        self._queue, self._watches, self._life, self._ledger = queue, watches, life, ledger
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         queue, running = self._queue, self._queue.running
@@ -147,3 +143,16 @@ class _Live(Collector):
         for kind, age in self._life.ages.items():
             seen.add_metric([kind], time.time() - age)
         yield seen
+        if self._ledger is not None:
+            yield _accelerators(self._ledger)
+
+
+def _accelerators(ledger: Ledger) -> GaugeMetricFamily:
+    units = GaugeMetricFamily(
+        "luntra_accelerators",
+        "Accelerators of the budget: total, held by workloads, and awaited by those to which none were granted yet.",
+        labels=["what"],
+    )
+    for what, amount in (("total", ledger.budget.total), ("held", ledger.used), ("awaited", ledger.awaited)):
+        units.add_metric([what], amount)
+    return units

@@ -81,6 +81,8 @@ class Watches:
         self._settings.watching.reconnect_backoff = 1
         self._settings.networking.request_timeout = 60  # of lists
         self._settings.networking.error_backoffs = _Backoffs()
+        # Else the library kills the process 10 minutes after it was cancelled or gave up, though both are survived here.
+        self._settings.process.ultimate_exiting_timeout = None
         self._register()
 
     def _register(self) -> None:
