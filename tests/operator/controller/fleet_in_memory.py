@@ -89,6 +89,10 @@ class FleetWorld:
     def message(self, key: Key) -> str:
         return next(one["message"] for one in self.status(key)["conditions"] if one["type"] == "Ready")
 
+    def over(self, key: Key) -> Object:
+        """The condition OverBudget, empty where there is none."""
+        return next((one for one in self.status(key)["conditions"] if one["type"] == "OverBudget"), {})
+
     def objects(self, kind: kinds.Kind) -> list[Object]:
         return [body for (found, _, _), body in self.kube._store.items() if found == kind]
 

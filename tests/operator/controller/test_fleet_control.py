@@ -241,6 +241,38 @@ async def test_what_ran_before_the_budget_counts_and_is_left_alone() -> None:
     assert "8 of 6 in use" in world.message(THREE)
 
 
+async def test_budget_that_was_lowered_is_told_to_all_who_hold_too_much_until_they_do_not() -> None:
+    """Breaks if only the operator's log says so, if a restart makes it come and go, or if nobody is woken when it is over."""
+    world = FleetWorld(9)
+    world.apply("one", "v1", units=4)
+    world.apply("two", "v1", units=4)
+    await world.fleet.count()
+    await world.turns()
+    assert world.over(ONE) == {}
+    world.budget = FleetWorld(7).budget
+    world.start()
+    await world.fleet.count()
+    assert {key for key, _ in world.woken} == {ONE, TWO}
+    await world.turns(times=1)
+    for key in (ONE, TWO):
+        assert (
+            "accelerators.total is 7, but versions that stay hold 8 nvidia.com/gpu, 4 of them"
+            in world.over(key)["message"]
+        )
+        assert world.message(key) == "v1 serves with 1 pods"
+    before = world.over(ONE)
+    world.start()
+    await world.turns(times=1)
+    assert world.over(ONE) == before, "it is not known to be over before all is counted"
+    await world.fleet.count()
+    world.woken.clear()
+    world.apply("two", "v1", units=4, replicas=0)
+    await world.turns(TWO, times=3)
+    assert (ONE, REFRESH) in world.woken
+    await world.turns(ONE, times=1)
+    assert (world.over(ONE), world.over(TWO)) == ({}, {})
+
+
 async def test_nothing_is_granted_until_the_count_which_is_tried_again() -> None:
     world = FleetWorld(2)
     world.apply("one", "v1")

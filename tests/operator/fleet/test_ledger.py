@@ -84,8 +84,8 @@ def test_what_never_fits_is_told_with_the_numbers_and_the_fix() -> None:
     assert outlook
     assert outlook.never
     assert outlook.message == (
-        f"candidate needs 5 {GPU} beside the 5 that it holds meanwhile, but there are 8 for namespace a: "
-        "lower replicas or resources, or raise the operator's setting accelerators"
+        f"candidate needs 5 {GPU} beside the 5 that it holds meanwhile, but accelerators.perNamespace is 8: "
+        "lower spec.replicas or spec.serving.resources, or raise accelerators.perNamespace in the operator's chart"
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from luntra_operator.api.status import GrantStatus
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
+from luntra_operator.rollout.conditions import refused
 from luntra_operator.rollout.observed import Grants, Problem
 from tests.operator.rollout.conftest import START, World, spec
 
@@ -178,3 +179,19 @@ def test_paused_object_that_waits_says_that_it_is_paused(waiting: World) -> None
     waiting.spec = spec("v2", paused=True)
     waiting.run()
     assert waiting.condition["Stalled"] == ("True", "Paused")
+
+
+def test_more_than_the_budget_is_said_beside_a_version_that_serves_well(world: World) -> None:
+    """Breaks if a lower budget makes a healthy object look ill, or says nothing at all."""
+    world.grants = Grants({V1: 2}, held=(grant(V1),), excess="accelerators.total is 1, but …")
+    world.run()
+    assert world.condition["OverBudget"] == ("True", "AcceleratorsExceeded")
+    assert world.condition["Ready"] == ("True", "Stable")
+    assert world.condition["Stalled"][0] == "False"
+    told = next(one for one in world.status.conditions if one.type == "OverBudget")
+    assert told.message == "accelerators.total is 1, but …"
+    refusal = refused(world.status.conditions, 1, Reason.QUOTA_EXCEEDED, "no", world.now)
+    assert told in refusal
+    world.grants = Grants({V1: 2}, held=(grant(V1),))
+    world.run()
+    assert "OverBudget" not in world.condition

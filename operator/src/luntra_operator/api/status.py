@@ -131,7 +131,7 @@ class GrantStatus(StatusModel):
 class ConditionStatus(StatusModel):
     """A condition as in the Kubernetes API conventions."""
 
-    type: str = Field(description="Ready, Reconciling, Stalled or Available.")
+    type: str = Field(description="Ready, Reconciling, Stalled, Available or OverBudget.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(description="One word; the reference lists them all.")
     message: str = Field(description="A sentence for people.")
@@ -211,7 +211,7 @@ class ModelDeploymentStatus(StatusModel):
     )
     history: list[HistoryEntry] = Field(default_factory=list, description="The last ten rollouts, newest first.")
     conditions: list[ConditionStatus] = Field(
-        default_factory=list, description="Ready, Reconciling, Stalled and Available."
+        default_factory=list, description="Ready, Reconciling, Stalled and Available; OverBudget while it is true."
     )
     replicas: int = Field(default=0, description="Pods of the stable version; for the scale subresource.")
     selector: str = Field(default="", description="Label selector of its pods; for the scale subresource.")

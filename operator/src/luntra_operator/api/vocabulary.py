@@ -72,12 +72,13 @@ class Phase(StrEnum):
 
 
 class Condition(StrEnum):
-    """Condition types, with the meaning that kstatus gives to the first three."""
+    """Condition types, with the meaning that kstatus gives to the first three; OverBudget is only there while it is true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     AVAILABLE = "Available"
+    OVER_BUDGET = "OverBudget"
 
 
 class Reason(StrEnum):

@@ -233,7 +233,7 @@ def _conditions(conditions: Sequence[Condition]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     said: set[str] = set()
     for one in conditions:
-        good = (one.status == "True") != (one.type in ("Reconciling", "Stalled"))
+        good = (one.status == "True") != (one.type in ("Reconciling", "Stalled", "OverBudget"))
         bad = _BUSY if one.type == "Reconciling" or one.reason == "Progressing" else _BAD
         message = one.message if one.message not in said else ""
         said.add(one.message)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from luntra_operator.api.status import GrantStatus, ModelDeploymentStatus, VersionStatus
-from luntra_operator.api.vocabulary import Reason
+from luntra_operator.api.vocabulary import Condition, Reason
 from luntra_operator.fleet.account import Account, Ask, Holding, Role
 from luntra_operator.fleet.report import Outlook
 from luntra_operator.rollout.observed import Grants, Problem
@@ -108,6 +108,11 @@ def recorded(resource: str, status: ModelDeploymentStatus) -> Account:
     holdings = tuple(Holding(*one) for one in told(status.grants))
     asks = tuple(Ask(name, role, amount, amount, since) for name, role, amount, since in told(status.waiting_for))
     return Account(holdings, asks)
+
+
+def told_of_excess(status: ModelDeploymentStatus) -> str | None:
+    """What a status says of the budget being exceeded, which holds until all is counted."""
+    return next((one.message for one in status.conditions if one.type == Condition.OVER_BUDGET), None)
 
 
 def less(after: Account, known: Account) -> bool:

@@ -32,7 +32,7 @@ from .observe import Children
 log = logging.getLogger(__name__)
 
 REFRESH = 10.0
-"""Least seconds after which those who wait say anew where they stand; two of them a second, where there are many."""
+"""Least seconds after which those who wait, or are over the budget, say anew where they stand; two a second, where there are many."""
 
 LOOK_AGAIN = 1.0
 """Seconds until it is looked again whether controllers have let go of what has no pods any more: no watch tells of that."""
@@ -78,7 +78,7 @@ class Fleet:
         log.log(
             logging.WARNING if used > total else logging.INFO, "%d of %d %s are in use", used, total, self._resource
         )
-        self._tell(granted, self.ledger.waiting)
+        self._tell(granted, self.ledger.waiting | self.ledger.exceeding)
 
     async def grants(self, key: Key, owner: Object, turn: Turn, children: Children) -> tuple[Grants, float | None]:
         """What an object may use now, and the seconds until it is worth looking again (None: somebody will wake it).
@@ -102,7 +102,9 @@ class Fleet:
         if claims.stuck(account, wanted, lives):
             again = again or LOOK_AGAIN
         self._settle(key, account)
-        return claims.granted(self._resource, turn, self.ledger.account(key), wanted, self.ledger.outlook(key)), again
+        granted = claims.granted(self._resource, turn, self.ledger.account(key), wanted, self.ledger.outlook(key))
+        over = self.ledger.excess(key) if self.ledger.counted else claims.told_of_excess(turn.status)
+        return replace(granted, excess=over), again
 
     async def gone(self, key: Key) -> float | None:
         """An object was deleted: it wants nothing more, and what its pods hold is free when they are gone.
@@ -122,16 +124,16 @@ class Fleet:
         self._settle(key, replace(self.ledger.account(key), asks=()))
 
     def _settle(self, key: Key, account: Account) -> None:
-        before = self.ledger.account(key)
+        before, over = self.ledger.account(key), self.ledger.exceeding
         granted = self.ledger.settle(key, account, self._clock())
         if granted or before != account:
-            self._tell(granted - {key}, self.ledger.waiting - {key})
+            self._tell(granted - {key}, (self.ledger.waiting | self.ledger.exceeding | over) - {key})
 
-    def _tell(self, granted: Iterable[Key], waiting: frozenset[Key]) -> None:
+    def _tell(self, granted: Iterable[Key], others: frozenset[Key]) -> None:
         for key in granted:
             self._wake(key, 0.0)
-        for key in waiting:
-            self._wake(key, max(REFRESH, len(waiting) / 2))
+        for key in others:
+            self._wake(key, max(REFRESH, len(others) / 2))
 
     def _known(self, key: Key, status: ModelDeploymentStatus) -> Account:
         """What an object is known to hold and want: by the ledger, or before all is counted by its status.

@@ -23,3 +23,9 @@ class Budget:
         """Units that a namespace may use; never more than there are in all."""
         own = self.namespaces.get(namespace, self.per_namespace)
         return self.total if own is None else min(own, self.total)
+
+    def setting(self, namespace: str) -> str:
+        """The value of the chart that `limit` comes from."""
+        if self.limit(namespace) == self.total:
+            return "accelerators.total"
+        return f"accelerators.namespaces.{namespace}" if namespace in self.namespaces else "accelerators.perNamespace"

@@ -12,7 +12,7 @@ from datetime import datetime
 from .account import Account
 from .budget import Budget, Key
 from .line import Served, serve
-from .report import Outlook, outlook
+from .report import Outlook, exceeding, excess, outlook
 
 
 class Ledger:
@@ -23,6 +23,8 @@ class Ledger:
         self.budget = budget
         self.counted = False
         self._served = Served()
+        self.exceeding: frozenset[Key] = frozenset()
+        """Everybody who holds for good what, all together, is more than there is."""
 
     @property
     def accounts(self) -> Mapping[Key, Account]:
@@ -68,6 +70,7 @@ class Ledger:
 
     def _serve(self, accounts: Mapping[Key, Account], now: datetime) -> frozenset[Key]:
         self._served = serve(self.budget, accounts, now) if self.counted else Served(accounts)
+        self.exceeding = exceeding(self.budget, self.accounts) if self.counted else frozenset()
         return self._served.granted
 
     def outlook(self, key: Key) -> Outlook | None:
@@ -75,3 +78,7 @@ class Ledger:
         if not self.counted and self.account(key).asks:
             return Outlook("the accelerators in use are being counted after a start of the operator")
         return outlook(self.budget, self._served, key)
+
+    def excess(self, key: Key) -> str | None:
+        """What an object that is `exceeding` is told; None where it is not."""
+        return excess(self.budget, self.accounts, key) if key in self.exceeding else None

@@ -85,7 +85,7 @@ def never_fits(budget: Budget, key: Key, account: Account, ask: Ask) -> bool:
 def serve(budget: Budget, accounts: Mapping[Key, Account], now: datetime) -> Served:
     """Go through the line once and grant what can be granted."""
     after = dict(accounts)
-    room = _Room(budget, _sums(accounts, "used"), _sums(accounts, "kept"))
+    room = _Room(budget, sums(accounts, "used"), sums(accounts, "kept"))
     waiting: list[Entry] = []
     aside: list[Entry] = []
     never: list[Entry] = []
@@ -118,7 +118,7 @@ def serve(budget: Budget, accounts: Mapping[Key, Account], now: datetime) -> Ser
 
 def attainable(budget: Budget, accounts: Mapping[Key, Account], entry: Entry) -> int:
     """Units that an ask could get by waiting, beside what its object keeps."""
-    room = _Room(budget, _sums(accounts, "used"), _sums(accounts, "kept"))
+    room = _Room(budget, sums(accounts, "used"), sums(accounts, "kept"))
     return max(room.attainable(entry, accounts[entry.key]), 0)
 
 
@@ -143,8 +143,9 @@ def _part(ask: Ask, free: int) -> int:
     return ask.amount if ask.amount <= free else max(free, 0) // ask.least * ask.least
 
 
-def _sums(accounts: Mapping[Key, Account], what: str) -> dict[str, int]:
-    sums: dict[str, int] = {}
+def sums(accounts: Mapping[Key, Account], what: str) -> dict[str, int]:
+    """What accounts come to by namespace: `used` or `kept`."""
+    found: dict[str, int] = {}
     for (namespace, _), account in accounts.items():
-        sums[namespace] = sums.get(namespace, 0) + getattr(account, what)
-    return sums
+        found[namespace] = found.get(namespace, 0) + getattr(account, what)
+    return found

@@ -1,11 +1,11 @@
-"""What those who wait are told: how much they need, who has it, and when it may be theirs."""
+"""What people are told: who waits, of how much it needs, who has it, and when it may be theirs; who has too much, of that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .account import Account
 from .budget import Budget, Key
-from .line import Entry, Served, attainable
+from .line import Entry, Served, attainable, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,29 @@ def outlook(budget: Budget, served: Served, key: Key) -> Outlook | None:
     return None
 
 
+def exceeding(budget: Budget, accounts: Mapping[Key, Account]) -> frozenset[Key]:
+    """Everybody whose versions stay where, all such versions together, there is not enough for them: waiting helps nobody."""
+    kept = sums(accounts, "kept")
+    in_all = sum(kept.values()) > budget.total
+    return frozenset(
+        key for key, one in accounts.items() if one.kept and (in_all or kept[key[0]] > budget.limit(key[0]))
+    )
+
+
+def excess(budget: Budget, accounts: Mapping[Key, Account], key: Key) -> str:
+    """What one of those who are `exceeding` is told."""
+    namespace, kept = key[0], sums(accounts, "kept")
+    setting, limit, held, where = "accelerators.total", budget.total, sum(kept.values()), ""
+    if kept[namespace] > budget.limit(namespace) < budget.total:
+        setting, limit = budget.setting(namespace), budget.limit(namespace)
+        held, where = kept[namespace], f" in namespace {namespace}"
+    return (
+        f"{setting} is {limit}, but versions that stay hold {held} {budget.resource}{where}, {accounts[key].kept} of them are this "
+        "object's: nothing is taken away, and nothing granted; lower spec.replicas or spec.serving.resources, "
+        f"or raise {setting} in the operator's chart"
+    )
+
+
 def _needs(budget: Budget, entry: Entry) -> str:
     return f"{entry.ask.workload} needs {entry.ask.amount} {budget.resource}"
 
@@ -56,12 +79,11 @@ def _soaks(accounts: Iterable[Account]) -> str:
 
 
 def _never(budget: Budget, account: Account, entry: Entry) -> str:
-    ask, namespace = entry.ask, entry.key[0]
-    limit, beside = budget.limit(namespace), account.beside(ask)
-    whose = "in all" if limit == budget.total else f"for namespace {namespace}"
+    namespace, beside = entry.key[0], account.beside(entry.ask)
+    setting, limit = budget.setting(namespace), budget.limit(namespace)
     held = f" beside the {beside} that it holds meanwhile" if beside else ""
-    fix = "lower replicas or resources, or raise the operator's setting accelerators"
-    return f"{_needs(budget, entry)}{held}, but there are {limit} {whose}: {fix}"
+    fix = f"lower spec.replicas or spec.serving.resources, or raise {setting} in the operator's chart"
+    return f"{_needs(budget, entry)}{held}, but {setting} is {limit}: {fix}"
 
 
 def _ordinal(number: int) -> str:

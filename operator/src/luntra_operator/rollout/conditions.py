@@ -1,4 +1,7 @@
-"""Ready, Reconciling, Stalled and Available, with the meaning that kstatus gives to the first three."""
+"""Ready, Reconciling, Stalled and Available, with the meaning that kstatus gives to the first three; and OverBudget.
+
+The last one stands beside the others: who has more accelerators than there are today serves as well as before.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,16 +28,19 @@ class _State:
 
 
 def conditions(turn: Turn, waiting: Problem | None) -> list[ConditionStatus]:
-    """All four conditions for the turn's status; times are kept where nothing changed."""
+    """All conditions for the turn's status; times are kept where nothing changed."""
     state = _state(turn, waiting)
     stable = turn.status.stable
     serving = Reason.SERVING if turn.stable_serves else Reason.NOT_SERVING
     available = f"{stable.version} serves" if turn.stable_serves and stable else "no version has a ready endpoint"
+    excess = turn.seen.grants.excess
+    over = [_condition(turn, Condition.OVER_BUDGET, True, Reason.ACCELERATORS_EXCEEDED, excess)] if excess else []
     return [
         _condition(turn, Condition.READY, state.ready, state.reason, state.message),
         _condition(turn, Condition.RECONCILING, state.moving, state.reason, state.message),
         _condition(turn, Condition.STALLED, state.stalled, state.reason, state.message),
         _condition(turn, Condition.AVAILABLE, turn.stable_serves, serving, available),
+        *over,
     ]
 
 
@@ -73,10 +79,10 @@ def _serving(turn: Turn, version: str) -> _State:
 def refused(
     before: list[ConditionStatus], generation: int, reason: Reason, message: str, now: datetime
 ) -> list[ConditionStatus]:
-    """Conditions of an object that cannot be acted on until a person changes something; Available stays as it is."""
-    available = [known for known in before if known.type == Condition.AVAILABLE]
+    """Conditions of an object that cannot be acted on until a person changes something; Available and OverBudget stay."""
+    others = [known for known in before if known.type in (Condition.AVAILABLE, Condition.OVER_BUDGET)]
     values = {Condition.READY: False, Condition.RECONCILING: False, Condition.STALLED: True}
-    return [_built(before, generation, now, kind, value, reason, message) for kind, value in values.items()] + available
+    return [_built(before, generation, now, kind, value, reason, message) for kind, value in values.items()] + others
 
 
 def refused_write(turn: Turn) -> Problem | None:

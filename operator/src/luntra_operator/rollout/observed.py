@@ -124,13 +124,14 @@ class Grants:
     """What the fleet's accelerator budget leaves to the object.
 
     `pods`: how many each workload may have, none if it is not named; None: as many as the spec says. `held` and `asked` are
-    reported, `waiting` says why something was not granted.
+    reported, `waiting` says why something was not granted, `excess` why too much is held.
     """
 
     pods: Mapping[str, int] | None = None
     held: tuple[GrantStatus, ...] = ()
     asked: tuple[GrantStatus, ...] = ()
     waiting: Problem | None = None
+    excess: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
