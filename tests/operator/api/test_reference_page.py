@@ -42,5 +42,12 @@ def test_page_lists_every_word_and_no_other(heading: str, expected: set[str]) ->
 
 
 def test_values_of_labels_and_headers_are_listed() -> None:
-    for value in (vocabulary.ROLE_SERVING, vocabulary.ROLE_CHECK, vocabulary.HEADER_PREVIEW):
+    for value in (
+        vocabulary.ROLE_SERVING,
+        vocabulary.ROLE_CHECK,
+        vocabulary.HEADER_PREVIEW,
+        vocabulary.HEADER_PARKED,
+        vocabulary.FRAME_PARKED,
+    ):
         assert f"`{value}`" in PAGE
+    assert f"`{vocabulary.HOST_PARKED}-" in PAGE

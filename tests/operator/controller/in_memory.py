@@ -52,12 +52,14 @@ class Operator:
     def __init__(self) -> None:
         self.kube, self.gateway, self.now = FakeKube((MD, model_deployment())), Gateway(), START
         self.metrics = Metrics()
+        self.keys: str | None = None
+        self.reconcile = self.reconciler()
+
+    def reconciler(self) -> Reconciler:
+        """A fresh one, as after a restart."""
         images = Images(serving="luntra/inference:1", checks="luntra/operator:1")
         kube = cast("Kube", self.kube)
-        self.keys: str | None = None
-        self.reconcile = Reconciler(
-            kube, self.gateway, images, self.metrics, clock=lambda: self.now, keys=lambda: self.keys
-        )
+        return Reconciler(kube, self.gateway, images, self.metrics, clock=lambda: self.now, keys=lambda: self.keys)
 
     async def settle(self, turns: int = 30) -> float | None:
         """Reconcile with ready pods and a gateway that accepts everything, until nothing is to be done at once."""

@@ -60,6 +60,57 @@ async def test_r18_virtual_service_is_followed_before_the_route_goes(settled: tu
     assert weights(operator) == expected
 
 
+async def test_r18_route_loses_its_requests_before_it_goes(settled: tuple[Operator, dict[str, int]]) -> None:
+    """Breaks if a gateway may hear of the end of the backends while it still sends requests to them."""
+    operator, expected = settled
+    revisions = dict(operator.gateway.seen or {})
+    operator.edit(traffic=ISTIO)
+    while "parked" not in operator.status:
+        await turns(operator, revisions, 1)
+    began = operator.now
+    for _ in range(4):
+        await turns(operator, revisions, 1)
+        matches = operator.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]["rules"][0]["matches"]
+        assert all("x-luntra-parked" in str(match) for match in matches)
+        assert operator.weights() == weights(operator) == expected
+        operator.reconcile = operator.reconciler()  # a restart loses nothing
+    await turns(operator, revisions, 3)
+    assert present(operator) == ["VirtualService"]
+    assert (operator.now - began).total_seconds() < 8
+    assert "parked" not in operator.status
+
+
+async def test_r18_change_of_mind_revives_the_parked_route(settled: tuple[Operator, dict[str, int]]) -> None:
+    """Breaks if a parked route is taken for one that serves, is deleted after all, or has lost what others wrote."""
+    operator, expected = settled
+    revisions, before = dict(operator.gateway.seen or {}), operator.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"]
+    before["rules"].append({"matches": [{"path": {"value": "/docs"}}], "backendRefs": [{"name": "docs", "port": 80}]})
+    operator.edit(traffic=ISTIO)
+    while "parked" not in operator.status:
+        await turns(operator, revisions, 1)
+    operator.edit(traffic=GATEWAY)
+    for _ in range(30):
+        operator.play_cluster()
+        await turns(operator, revisions, 1)
+        assert operator.weights() == expected
+    assert present(operator) == ["HTTPRoute"]
+    assert operator.kube.peek(kinds.HTTP_ROUTE, "digits")["spec"] == {**before, "hostnames": []}
+
+
+async def test_spec_that_cannot_be_read_does_not_revive_a_parked_route() -> None:
+    """Breaks if the hosts of a parked route are taken for what the spec said before."""
+    operator = Operator()
+    await operator.settle()
+    revisions = dict(operator.gateway.seen or {})
+    operator.edit(traffic=ISTIO)
+    while "parked" not in operator.status:
+        await turns(operator, revisions, 1)
+    operator.edit(replicas=-1)
+    await turns(operator, revisions)
+    assert operator.ready[0] == "InvalidSpec"
+    assert present(operator) == ["VirtualService"]
+
+
 async def test_r18_route_is_in_force_before_the_virtual_service_goes(settled: tuple[Operator, dict[str, int]]) -> None:
     operator, expected = settled
     revisions = dict(operator.gateway.seen or {})

@@ -20,6 +20,7 @@ from luntra_operator.rollout.observed import (
     Intents,
     Judgement,
     Observed,
+    Parked,
     Pod,
     Problem,
     Route,
@@ -62,6 +63,7 @@ class World:
     revision_of: dict[str, str] = field(default_factory=dict)
     revisions: set[str] = field(default_factory=set)
     route: Route | None = None
+    parked: Parked | None = None
     route_api: bool = True
     conflict: Problem | None = None
     postponed: Problem | None = None
@@ -90,6 +92,7 @@ class World:
             versions=known,
             revisions=frozenset(self.revisions),
             route=self.route,
+            parked=self.parked,
             missing=None if self.route_api else NO_KIND,
             conflict=self.conflict,
             postponed=self.postponed,
@@ -154,10 +157,14 @@ class World:
                     raised = name not in before or weight > before[name]
                     assert self.workloads[name].endpoints > 0 or not raised, f"{name} gets traffic without a ready pod"
                 assert sum(action.weights.values()) == 100
-                self.route = self.written(action)
+                self.route, self.parked = self.written(action), None
                 self.weights.append(dict(action.weights))
+            case actions.ParkRoute():
+                named = frozenset(self.route.weights if self.route else ())
+                self.route, self.parked = None, Parked(frozenset({"HTTPRoute"}), named, read=self.following)
             case actions.DeleteRoute():
-                self.route = None
+                assert self.parked is not None
+                self.parked = None
             case actions.RunCheck():
                 run = self.verdicts.get(action.check, CheckRun("Pass"))
                 job = f"{action.workload}-{action.check}-{action.attempt}"

@@ -18,7 +18,7 @@ from luntra_operator.rollout.actions import Plan
 from luntra_operator.rollout.observed import CheckRun, Pod, Workload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
-from tests.operator.rollout.conftest import World, spec
+from tests.operator.rollout.conftest import START, World, spec
 
 CHECKS = {
     "evaluation": {
@@ -58,7 +58,7 @@ class HostileWorld(World):
     `in_force` is what the gateway does, which lags behind the route while it does not follow; `faulty` holds the
     attempts during which anything spoke against the candidate; `banned` the workloads that may get no traffic any
     more (`unrecorded` those of which only the route tells so); `reached` and `since` the highest weight that was
-    decided for a workload so far, and when.
+    decided for a workload so far, and when; `parked_at` when the route was parked, or that was read.
     """
 
     slow: bool = False
@@ -69,6 +69,7 @@ class HostileWorld(World):
     since: dict[str, datetime] = field(default_factory=dict)
     unrecorded: set[str] = field(default_factory=set)
     promoted: set[str] = field(default_factory=set)
+    parked_at: datetime = START
 
     # The operator.
 
@@ -131,7 +132,7 @@ class HostileWorld(World):
         assert after.next_ordinal >= before.next_ordinal
         assert after.step is None or after.candidate is not None
 
-    def carry_out(self, action: actions.Action, status: ModelDeploymentStatus | None = None) -> None:
+    def carry_out(self, action: actions.Action, status: ModelDeploymentStatus | None = None) -> None:  # noqa: C901 - one branch per action
         """What a cluster does with one action, if it is safe."""
         match action:
             case actions.WriteRoute():
@@ -139,11 +140,12 @@ class HostileWorld(World):
                 assert action.frame != "Replace" or self.route is None or self._followed(), (
                     "the old route goes too early"
                 )
-                self.route = self.written(action)
+                self.route, self.parked = self.written(action), None
                 self.weights.append(dict(action.weights))
                 self._follow()
             case actions.DeleteWorkload():
                 assert action.workload not in self.in_force, f"{action.workload} is deleted while the gateway knows it"
+                assert self.parked is None or action.workload not in self.parked.named, "a parked route names it"
                 assert self.status.stable is None or action.workload != self.status.stable.workload
                 self.workloads.pop(action.workload, None)
             case actions.ScaleWorkload():
@@ -159,8 +161,15 @@ class HostileWorld(World):
                     self._check_selection(action.workload, status or self.status)
                     self.in_force = {action.workload: 100}
                 self.service = action.workload
-            case actions.DeleteRoute():
+            case actions.ParkRoute():
+                super().carry_out(action)
                 self.route_deleted()
+                self.parked_at = self.now
+            case actions.DeleteRoute():
+                assert self.parked is not None
+                waited = (self.now - self.parked_at).total_seconds()
+                assert waited >= (5 if self.parked.read else 60), f"the parked route is deleted after {waited} s"
+                super().carry_out(action)
             case actions.RunCheck():
                 assert getattr(self.spec.checks, action.check) is not None, f"{action.check} is not declared"
                 super().carry_out(action)
@@ -245,6 +254,8 @@ class HostileWorld(World):
     # The gateway.
 
     def _follow(self) -> None:
+        if self.following and self.parked is not None and not self.parked.read:
+            self.parked, self.parked_at = replace(self.parked, read=True), self.now
         if self.following and self.route is not None:
             self.route = replace(self.route, current=True)
             self.in_force = dict(self.route.weights)

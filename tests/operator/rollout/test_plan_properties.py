@@ -168,6 +168,7 @@ class AnyCluster(RuleBasedStateMachine):
             return
         stable = world.status.stable.workload
         assert (world.route is not None) == (world.spec.gateway is not None)
+        assert world.parked is None
         assert world.route is None or dict(world.route.weights) == {stable: 100}
         assert world.service == stable
         assert world.route is None or (world.route.frame, world.route.widened) == (world.frame, False)

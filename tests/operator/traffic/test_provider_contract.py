@@ -222,6 +222,26 @@ async def test_weights_move_on_after_the_spec_has_dropped_the_provider_until_it_
     assert cluster.provider.remove(cluster.endpoint, await cluster.found()) == ()
 
 
+async def test_what_is_parked_names_its_backends_and_can_serve_again_as_it_was(cluster: Cluster) -> None:
+    """Breaks if the first of two writes takes the backends from the gateway, or the way back loses what others wrote."""
+    await cluster.write({W1: 70, W2: 30})
+    for body in cluster.everything():
+        cluster.sample.crowd(body)
+    before = json.dumps(cluster.everything(), sort_keys=True)
+    first = cluster.provider.remove(cluster.endpoint, await cluster.found())
+    await cluster.carry_out(first)
+    state = cluster.provider.read(cluster.endpoint, await cluster.found())
+    if cluster.sample.lent or state is None:
+        assert cluster.sample.lent or isinstance(cluster.provider, OwnedVirtualService)
+        return
+    assert state.parked
+    assert await cluster.weights() == {W1: 70, W2: 30}
+    await cluster.write({W1: 70, W2: 30})
+    for body, known in zip(cluster.everything(), json.loads(before), strict=True):
+        known["metadata"]["resourceVersion"] = body["metadata"]["resourceVersion"]
+        assert body == known
+
+
 async def test_objects_of_somebody_else_are_named_and_neither_read_nor_removed(cluster: Cluster) -> None:
     if cluster.sample.lent:
         pytest.skip("an object of the user's has no owner of ours")

@@ -8,7 +8,7 @@ import pytest
 
 from luntra_operator.api.kinds import GRPC_ROUTE, HTTP_ROUTE, Kind
 from luntra_operator.traffic import routes
-from luntra_operator.traffic.provider import Create, Delete, Endpoint, Found, FrameChange, Patch, Ref, RouteState
+from luntra_operator.traffic.provider import Create, Delete, Endpoint, Found, FrameChange, Patch, Ref, RouteState, Write
 from tests.operator.traffic.endpoints import GRPC, HTTP, endpoint
 
 Object = dict[str, Any]
@@ -29,21 +29,21 @@ class Store:
 
     def write(self, of: Endpoint, weights: dict[str, int], intent: str, change: FrameChange = "Keep") -> list[str]:
         """What is done, in order: verb and kind."""
-        done = []
-        for write in routes.write(of, self.found, weights, intent, change):
-            match write:
-                case Create():
-                    body = copy.deepcopy(write.body)
-                    body["metadata"] |= {"resourceVersion": "1", "generation": 1}
-                    self.objects[Ref(write.kind, body["metadata"]["name"])] = body
-                    done.append(f"create {write.kind.kind}")
-                case Patch():
-                    self._patch(write)
-                    done.append(f"patch {write.ref.kind.kind}")
-                case Delete():
-                    self.objects[write.ref] = None
-                    done.append(f"delete {write.ref.kind.kind}")
-        return done
+        return [self.carry_out(write) for write in routes.write(of, self.found, weights, intent, change)]
+
+    def carry_out(self, write: Write) -> str:
+        match write:
+            case Create():
+                body = copy.deepcopy(write.body)
+                body["metadata"] |= {"resourceVersion": "1", "generation": 1}
+                self.objects[Ref(write.kind, body["metadata"]["name"])] = body
+                return f"create {write.kind.kind}"
+            case Patch():
+                self._patch(write)
+                return f"patch {write.ref.kind.kind}"
+            case Delete():
+                self.objects[write.ref] = None
+                return f"delete {write.ref.kind.kind}"
 
     def _patch(self, write: Patch) -> None:
         for operation in write.operations:
@@ -53,10 +53,11 @@ class Store:
                 target = target[int(part)] if isinstance(target, list) else target[part]
             target[last] = operation["value"]
 
-    def accept(self, *kinds: Kind) -> None:
-        """The gateway's controller accepts the routes of these kinds as they are."""
+    def accept(self, *kinds: Kind, status: str = "True") -> None:
+        """The gateway's controller accepts the routes of these kinds as they are, or says so."""
         conditions = [
-            {"type": kind, "status": "True", "observedGeneration": 1} for kind in ("Accepted", "ResolvedRefs")
+            {"type": kind, "status": status, "reason": "Said", "observedGeneration": 1}
+            for kind in ("Accepted", "ResolvedRefs")
         ]
         for ref, body in self.objects.items():
             if body and ref.kind in kinds:
@@ -125,8 +126,40 @@ def test_r18_grpc_is_added_beside_http_and_goes_when_it_is_not_wanted_any_more(s
     assert store.state(only).widened
     assert store.write(only, {W1: 90, W2: 10}, "2/def/10") == ["patch HTTPRoute", "patch GRPCRoute"]
     assert store.state(BOTH).weights == {W1: 90, W2: 10}
-    assert store.write(only, {W1: 90, W2: 10}, "2/def/10", "Replace") == ["patch HTTPRoute", "delete GRPCRoute"]
+    assert store.write(only, {W1: 90, W2: 10}, "2/def/10", "Replace") == ["patch HTTPRoute", "patch GRPCRoute"]
     assert not store.state(only).widened
+    assert list(routes.read(only, store.found).parked) == ["GRPCRoute"]
+    assert routes.delete_parked(only, store.found) == (Delete(REFS[GRPC_ROUTE]),)
+
+
+def test_parked_route_counts_for_nothing_and_is_written_no_more(store: Store) -> None:
+    """Breaks if a route that serves nobody holds up a weight, or gets one."""
+    only = endpoint(HTTP)
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    store.write(only, {W1: 100}, "1/abc/100", "Replace")
+    store.accept(HTTP_ROUTE)
+    for change in ("Keep", "Replace"):
+        assert store.write(only, {W1: 90, W2: 10}, "2/def/10", change) == ["patch HTTPRoute"]
+    reading = routes.read(only, store.found)
+    assert reading.state
+    assert (reading.agreed, reading.state.weights, reading.state.current) == (True, {W1: 90, W2: 10}, True)
+    assert (reading.parked["GRPCRoute"].weights, reading.parked["GRPCRoute"].current) == ({W1: 100}, False)
+    store.accept(GRPC_ROUTE, status="False")
+    assert routes.read(only, store.found).parked["GRPCRoute"].current  # refused, so it serves nobody either
+
+
+def test_parked_route_serves_again_where_the_spec_names_it_again(store: Store) -> None:
+    only = endpoint(HTTP)
+    store.write(BOTH, {W1: 100}, "1/abc/100")
+    before = copy.deepcopy(store.objects[REFS[GRPC_ROUTE]])
+    store.write(only, {W1: 100}, "1/abc/100", "Replace")
+    assert store.objects[REFS[GRPC_ROUTE]] != before
+    assert routes.read(BOTH, store.found).parked == {}
+    assert store.state(BOTH).frame != routes.read(BOTH, store.found).frame
+    assert not store.state(BOTH).current
+    assert routes.delete_parked(BOTH, store.found) == ()
+    store.write(BOTH, {W1: 100}, "1/abc/100", "Widen")
+    assert store.objects[REFS[GRPC_ROUTE]] == before
 
 
 def test_object_that_is_about_to_go_need_not_be_accepted(store: Store) -> None:
@@ -193,7 +226,13 @@ def test_session_is_refused_where_what_divides_the_traffic_cannot_keep_it(store:
 def test_everything_of_ours_is_removed_when_the_spec_names_nothing(store: Store) -> None:
     store.write(BOTH, {W1: 100}, "1/abc/100")
     removed = routes.remove(endpoint(None), store.found)
-    assert removed == (Delete(Ref(HTTP_ROUTE, "digits")), Delete(Ref(GRPC_ROUTE, "digits.grpc")))
+    assert [write.ref for write in removed if isinstance(write, Patch)] == [REFS[HTTP_ROUTE], REFS[GRPC_ROUTE]]
+    assert routes.delete_parked(endpoint(None), store.found) == ()
+    for write in removed:
+        store.carry_out(write)
+    assert routes.read(endpoint(None), store.found).state is None
+    assert routes.remove(endpoint(None), store.found) == ()
+    assert routes.delete_parked(endpoint(None), store.found) == (Delete(REFS[HTTP_ROUTE]), Delete(REFS[GRPC_ROUTE]))
     assert routes.remove(endpoint(None, uid="another"), store.found) == ()
 
 

@@ -147,6 +147,14 @@ class ServiceStatus(StatusModel):
     since: datetime = Field(description="When both were first seen to be so.")
 
 
+class ParkedStatus(StatusModel):
+    """Routes of Luntra's that spec.traffic names no more: they get no request and are deleted once the gateway knows."""
+
+    routes: list[str] = Field(description="Their kinds.")
+    read: bool = Field(description="Whether the gateway's controller has read that they get no request.")
+    since: datetime = Field(description="When both were first seen to be so.")
+
+
 class Withdrawal(StatusModel):
     """Why the candidate is being taken back."""
 
@@ -205,6 +213,7 @@ class ModelDeploymentStatus(StatusModel):
     service: ServiceStatus | None = Field(
         default=None, description="What the Service <name> was seen to follow, while a route of yours is adopted."
     )
+    parked: ParkedStatus | None = Field(default=None, description="Routes that are about to be deleted.")
     repairs: list[datetime] = Field(
         default_factory=list,
         description="The last three times that an adopted route had to be repaired in this rollout.",

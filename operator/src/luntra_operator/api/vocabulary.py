@@ -31,7 +31,8 @@ ANNOTATION_INTENT: Final = "luntra.io/intent"
 """On a route: `<attempt>/<revision>/<weight>`, the decision that the written weights carry out."""
 ANNOTATION_FRAME: Final = "luntra.io/frame"
 """On a route: hash of what `spec.traffic` says about it (parents, hostnames, matches, preview), without weights; with a ~ while what
-was said before is still in it."""
+was said before is still in it. `parked`: it gets no request any more and is about to be deleted."""
+FRAME_PARKED: Final = "parked"
 ANNOTATION_ADOPTED: Final = "luntra.io/adopted"
 """On a route of the user's, while Luntra's weights are in it: JSON by ModelDeployment, with the backendRefs as the user wrote them
 and the intent and frame that other routes have in annotations of their own; one route may serve several models."""
@@ -49,6 +50,10 @@ KEY_STORE: Final = "luntra-keys"
 
 HEADER_PREVIEW: Final = "x-luntra-preview"
 """On a request that comes by `traffic.gateway.preview`: `true`. Where that is declared our routes take it off all others."""
+HOST_PARKED: Final = "luntra-parked"
+"""On an HTTPRoute or GRPCRoute that is about to be deleted: how its hosts begin, which nobody asks for."""
+HEADER_PARKED: Final = "x-luntra-parked"
+"""In the matches of such a route, if it is for all hosts: a header that nobody sends."""
 FINALIZER_ADOPTED: Final = "luntra.io/adopted-route"
 """On a ModelDeployment, while its weights are in a route of the user's: deletion waits until they are taken out."""
 

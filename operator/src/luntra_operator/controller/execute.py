@@ -101,8 +101,10 @@ class Executor:
             case actions.WriteRoute():
                 to = replace(self._endpoint, preview=action.preview)
                 await self._move(routes.write(to, self._children.routes, action.weights, action.intent, action.frame))
-            case actions.DeleteRoute():
+            case actions.ParkRoute():
                 await self._move(routes.remove(self._endpoint, self._children.routes))
+            case actions.DeleteRoute():
+                await self._move(routes.delete_parked(self._endpoint, self._children.routes))
             case actions.GiveRouteBack():
                 await self._move(routes.give_back(self._endpoint, self._children.routes))
             case actions.HoldObject():

@@ -20,7 +20,7 @@ from luntra_operator.api.vocabulary import (
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KindMissingError
-from luntra_operator.rollout.observed import Intents, Observed, Problem, Route
+from luntra_operator.rollout.observed import Intents, Observed, Parked, Problem, Route
 from luntra_operator.traffic import routes
 from luntra_operator.traffic.adopted import homed
 from luntra_operator.traffic.provider import Endpoint, Found, Obstacle, Ref
@@ -138,6 +138,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         versions=versions,
         revisions=frozenset(children.revisions),
         route=_route(reading),
+        parked=_parked(reading),
         missing=_problem(reading.missing),
         postponed=_problem(reading.postponed),
         unkept=_problem(reading.unkept),
@@ -183,6 +184,13 @@ def _route(reading: routes.Reading) -> Route | None:
         agreed=reading.agreed,
         preview=state.preview,
     )
+
+
+def _parked(reading: routes.Reading) -> Parked | None:
+    states = reading.parked.values()
+    named = {name for state in states for name in (*state.weights, state.preview) if name}
+    read = all(state.current for state in states)
+    return Parked(frozenset(reading.parked), frozenset(named), read) if reading.parked else None
 
 
 def _versions(children: Children) -> dict[str, VersionStatus]:

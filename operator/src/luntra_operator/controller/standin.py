@@ -16,6 +16,7 @@ from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.api.traffic import GatewayTraffic, ParentReference, Traffic
 from luntra_operator.rollout.observed import Observed
+from luntra_operator.traffic.owned import is_parked
 from luntra_operator.traffic.provider import Ref
 from luntra_operator.workloads.naming import owned_by
 
@@ -79,9 +80,9 @@ def _valid(section: type[Section], raw: object) -> Section | None:
 
 
 def _traffic(owner: Object, children: Children) -> Traffic | None:
-    """The traffic section that the live HTTPRoute was written for; None without one of ours."""
+    """The traffic section that the live HTTPRoute was written for; None without one of ours that serves."""
     route = children.routes.get(Ref(HTTP_ROUTE, owner["metadata"]["name"]))
-    if route is None or not owned_by(owner, route):
+    if route is None or not owned_by(owner, route) or is_parked(route):
         return None
     known = {field.alias or name for name, field in ParentReference.model_fields.items()}
     parents = [{key: ref[key] for key in known & ref.keys()} for ref in route["spec"].get("parentRefs") or []]

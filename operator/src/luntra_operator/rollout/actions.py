@@ -79,8 +79,13 @@ class WriteRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRoute:
+class ParkRoute:
     """Take the traffic out of the route: the spec names nothing any more that divides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoute:
+    """Delete the routes of ours that are parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ Action = (
     | DeleteWorkload
     | SelectWorkload
     | WriteRoute
+    | ParkRoute
     | DeleteRoute
     | GiveRouteBack
     | HoldObject

@@ -12,11 +12,11 @@ from luntra_operator.api.vocabulary import Phase
 from .actions import (
     Action,
     CreateWorkload,
-    DeleteRoute,
     DeleteWorkload,
     ForgetRevision,
     FrameChange,
     KeepRevision,
+    ParkRoute,
     ProtectWorkload,
     RunCheck,
     ScaleWorkload,
@@ -27,13 +27,15 @@ from .checking import current_run, declared_checks
 from .contention import yielded
 from .lending import giving_back, returnable
 from .observed import Route
+from .parking import forgotten_routes
 from .settle import intent, previewed, selected_workload, target_weights
 from .turn import Turn
 
 
 def converge(turn: Turn) -> tuple[Action, ...]:
     """The actions that are still missing, in the order in which they are safe."""
-    return (*_traffic(turn), *_workloads(turn), *_checks(turn), *_leftovers(turn), *_forgotten(turn))
+    gone = (*forgotten_routes(turn), *_leftovers(turn), *_forgotten(turn))
+    return (*_traffic(turn), *_workloads(turn), *_checks(turn), *gone)
 
 
 def _traffic(turn: Turn) -> list[Action]:
@@ -50,7 +52,7 @@ def _traffic(turn: Turn) -> list[Action]:
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn), frame, preview))
     if not turn.spec.divides and route is not None and turn.seen.invalid is None and returnable(turn):
-        actions.append(DeleteRoute())
+        actions.append(ParkRoute())
     if not actions:
         actions += giving_back(turn)
     selected, present = selected_workload(turn), turn.seen.service
@@ -135,6 +137,7 @@ def _leftovers(turn: Turn) -> list[Action]:
     route = turn.seen.route
     named = {*route.weights, route.preview} if route else set()
     named |= {turn.seen.service}
+    named |= turn.seen.parked.named if turn.seen.parked else set()
     if route is not None and not route.current:
         return []
     leftovers = sorted(name for name in turn.seen.workloads if name not in wanted | named)

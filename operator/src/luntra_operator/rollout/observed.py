@@ -77,6 +77,18 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """Routes (by kind) that the spec names no more and that get no request; the workloads that they still name.
+
+    `read`: the gateway's controller has read that they are parked.
+    """
+
+    routes: frozenset[str]
+    named: frozenset[str]
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRun:
     """The Job of one try of a check: `verdict` is None while it runs, and `message` then says what is in its way.
 
@@ -139,6 +151,7 @@ class Observed:
     """One snapshot of everything that belongs to a ModelDeployment.
 
     `versions` tells by workload what each one serves; `revisions` are those with a ControllerRevision;
+    `parked` are routes that are about to be deleted;
     `frame` is what today's spec says of the route; `missing` says of which kind the cluster knows nothing, `postponed` which part
     of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours;
     `service` is the workload that the Service <name>
@@ -156,6 +169,7 @@ class Observed:
     versions: Mapping[str, VersionStatus] = field(default_factory=dict)
     revisions: frozenset[str] = frozenset()
     route: Route | None = None
+    parked: Parked | None = None
     missing: Problem | None = None
     postponed: Problem | None = None
     unkept: Problem | None = None

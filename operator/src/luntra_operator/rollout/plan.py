@@ -21,6 +21,7 @@ from .converge import converge
 from .intents import asked, handled
 from .lending import adopted, followed_service, held_first, resting, returnable
 from .observed import Problem
+from .parking import followed_parking, next_parking
 from .prepare import await_ready
 from .settle import follow, next_look, shares, target_weights
 from .shift import await_approval, shift, soak, speaks_against
@@ -50,6 +51,7 @@ def plan(turn: Turn) -> Plan:
         "metrics": recorded(turn),
         "repairs": repairs(turn),
         "service": followed_service(turn),
+        "parked": followed_parking(turn),
         **held,
     }
     followed = replace(turn, status=turn.status.model_copy(update=seen))
@@ -127,6 +129,7 @@ def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action,
     lent = turn.seen.borrowed and (resting(turn) or (route and route.widened)) and not returnable(turn)
     ends = [decision.wake] if decision.wake is not None else []
     ends += [limits.settle_fallback] if lent else []
+    ends += next_parking(turn, limits, actions)
     if traffic is None or traffic.observed == traffic.desired or not told or yielded(turn):
         return min(ends, default=None)
     waited = turn.since(traffic.accepted_at)

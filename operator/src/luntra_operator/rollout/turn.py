@@ -85,3 +85,4 @@ class Timers:
     acceptance_poll: float = 2.0
     settle_fallback: float = field(default=5.0)
     drain: float = 30.0
+    parking: float = 60.0

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from luntra_operator.api.vocabulary import Reason
 
-from . import preview
+from . import parking, preview
 from .owned import OwnedObject
 from .provider import Create, Endpoint, Found, FrameChange, Object, Obstacle, Patch, RouteState, Write
 
@@ -14,6 +14,9 @@ _RULES = "/spec/rules"
 
 _MOST = {"parentRefs": 32, "hostnames": 16, "matches": 8}
 """Entries that the Gateway API allows; of matches since its first release."""
+
+_ASKED = ("Accepted", "ResolvedRefs")
+"""Conditions that each parent is to report."""
 
 
 class OwnedRoute(OwnedObject):
@@ -79,7 +82,17 @@ class OwnedRoute(OwnedObject):
 
     def state(self, body: Object, ours: frozenset[str]) -> RouteState:
         """What a live route says, with its preview."""
-        return replace(super().state(body, ours), preview=preview.leads_to(body["spec"].get("rules") or []))
+        found = super().state(body, ours)
+        current = unread(body) is None if found.parked else found.current
+        return replace(found, current=current, preview=preview.leads_to(body["spec"].get("rules") or []))
+
+    def parking(self, body: Object) -> list[Object]:
+        """No host, or no match, that anybody asks for."""
+        return parking.parked(body, self.kind.kind)
+
+    def reviving(self, body: Object) -> list[Object]:
+        """Matches as they were."""
+        return parking.revived(body)
 
     def write(
         self, endpoint: Endpoint, found: Found, weights: Mapping[str, int], intent: str, change: FrameChange
@@ -188,20 +201,32 @@ def _emptied(rules: list[dict[str, Any]], matches: list[dict[str, Any]]) -> int 
 
 def in_force(body: Object) -> tuple[bool, str]:
     """Whether every parent has accepted this generation and resolved its backends; if not, why."""
-    generation = body["metadata"].get("generation", 0)
-    parents = body.get("status", {}).get("parents") or []
-    if len(parents) < len(body["spec"].get("parentRefs") or []):
-        return (
-            False,
-            "no gateway controller has answered for every parentRef; do the Gateway and its controller exist?",
-        )
-    for parent in parents:
-        conditions = {condition["type"]: condition for condition in parent.get("conditions") or []}
-        for kind in ("Accepted", "ResolvedRefs"):
-            found = conditions.get(kind)
-            if found is None or found.get("observedGeneration", 0) < generation:
-                gateway = parent["parentRef"]["name"]
-                return False, f"the controller of Gateway {gateway} has not read the last write yet"
+    told = unread(body)
+    if told is not None:
+        return False, told
+    for _, conditions in _reports(body):
+        for kind in _ASKED:
+            found = conditions[kind]
             if found["status"] != "True":
                 return False, f"{kind}={found['status']} ({found['reason']}): {found.get('message', '')}"
     return True, ""
+
+
+def unread(body: Object) -> str | None:
+    """Which parent has not said yet what it makes of this generation; None where all have."""
+    generation = body["metadata"].get("generation", 0)
+    reports = _reports(body)
+    if len(reports) < len(body["spec"].get("parentRefs") or []):
+        return "no gateway controller has answered for every parentRef; do the Gateway and its controller exist?"
+    for gateway, conditions in reports:
+        if any(conditions.get(kind, {}).get("observedGeneration", -1) < generation for kind in _ASKED):
+            return f"the controller of Gateway {gateway} has not read the last write yet"
+    return None
+
+
+def _reports(body: Object) -> list[tuple[str, Object]]:
+    """The Gateway's name and its conditions by type, of each parent."""
+    return [
+        (parent["parentRef"]["name"], {condition["type"]: condition for condition in parent.get("conditions") or []})
+        for parent in body.get("status", {}).get("parents") or []
+    ]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from luntra_operator.api.kinds import Kind
 from luntra_operator.api.spec import ModelDeploymentSpec
-from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT
+from luntra_operator.api.vocabulary import ANNOTATION_FRAME, ANNOTATION_INTENT, FRAME_PARKED
 
 from .provider import (
     Create,
@@ -92,6 +92,14 @@ class OwnedObject(ABC):
         """Whether the control plane has accepted the last write; if not, why."""
         return True, ""
 
+    def parking(self, body: Object) -> list[Object]:  # noqa: ARG002 - for kinds that cost no request when they are deleted
+        """JSON Patch operations on the spec after which the object gets no request, while it still names its backends."""
+        return []
+
+    def reviving(self, body: Object) -> list[Object]:  # noqa: ARG002 - likewise
+        """Operations that undo what `parking` has done besides the frame."""
+        return []
+
     def ref(self, name: str) -> Ref:
         """The object of a ModelDeployment of that name; as a rule it has the same name."""
         return Ref(self.kind, name)
@@ -133,12 +141,17 @@ class OwnedObject(ABC):
         if not wanted and not self.weights(body, ours):
             return ()  # somebody has emptied what is about to go anyway
         content = self.content(endpoint) if wanted else {}
-        operations = self.patch(body, ours, content, weights, intent, change)
+        operations = self.patch(body, ours, content, weights, intent, "Replace" if is_parked(body) else change)
         return (Patch(ref, operations),)
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
-        """Delete our object."""
-        return (Delete(self.ref(endpoint.name)),) if self._ours(endpoint, found) else ()
+        """Park our object, then delete it."""
+        body, ref = self._ours(endpoint, found), self.ref(endpoint.name)
+        if body is None:
+            return ()
+        operations = [] if is_parked(body) else self.parking(body)
+        marks = {**(body["metadata"].get("annotations") or {}), ANNOTATION_FRAME: FRAME_PARKED}
+        return (Patch(ref, _tested(body, operations, marks)),) if operations else (Delete(ref),)
 
     def _ours(self, endpoint: Endpoint, found: Found) -> Object | None:
         body = found.get(self.ref(endpoint.name))
@@ -170,11 +183,8 @@ class OwnedObject(ABC):
         if change == "Keep":
             mark = annotations.get(ANNOTATION_FRAME, mark)
         annotations |= {ANNOTATION_INTENT: intent, ANNOTATION_FRAME: mark}
-        return [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
-            *operations,
-            {"op": "add", "path": "/metadata/annotations", "value": annotations},
-        ]
+        revival = self.reviving(body) if is_parked(body) else []
+        return _tested(body, [*revival, *operations], annotations)
 
     def state(self, body: Object, ours: frozenset[str]) -> RouteState:
         """What a live object says of our workloads."""
@@ -188,7 +198,22 @@ class OwnedObject(ABC):
             widened=frame.endswith(_WIDENED),
             current=current,
             message=message,
+            parked=is_parked(body),
         )
+
+
+def is_parked(body: Object) -> bool:
+    """Whether an object of ours was parked and not revived since."""
+    return (body["metadata"].get("annotations") or {}).get(ANNOTATION_FRAME) == FRAME_PARKED
+
+
+def _tested(body: Object, operations: Iterable[Object], annotations: Mapping[str, str]) -> list[Object]:
+    """The operations and these annotations, for the object as it was read."""
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
+        *operations,
+        {"op": "add", "path": "/metadata/annotations", "value": annotations},
+    ]
 
 
 def frame_hash(content: dict[str, Any]) -> str:

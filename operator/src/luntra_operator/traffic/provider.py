@@ -112,7 +112,8 @@ class RouteState:
 
     `widened`: what was there before the frame changed is still in it. `current`: the control plane has accepted the last write;
     always true where nobody would ever say so, then only a probe tells. `message` is why it is not current. `preview` is the
-    workload that a preview leads to.
+    workload that a preview leads to. `parked`: it gets no request any more and is there only until `Provider.remove` is asked again;
+    `current` then says whether the control plane has read that, whatever it makes of it.
 
     Of an object that is somebody else's, `untouched` says that nothing of ours is in it and it sends everything to the Service
     <name>, `borrowed` that it has our weights and is to be given back at rest, which `Provider.remove` does.
@@ -127,6 +128,7 @@ class RouteState:
     preview: str | None = None
     untouched: bool = False
     borrowed: bool = False
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +195,13 @@ class Provider(Protocol):
     ) -> tuple[Write, ...]:
         """What gives the objects these weights (percent, 100 in all) under this intent, and leaves all else alone.
 
-        Missing objects are created with today's frame. Where the spec does not name the provider any more it is only asked to
-        `Keep` what there is.
+        Missing objects are created with today's frame, parked ones get it again. Where the spec does not name the provider any
+        more it is only asked to `Keep` what there is.
         """
 
     def remove(self, endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
-        """What takes the endpoint out of its objects: deletes those of ours, leaves others' as they were without us."""
+        """What takes the endpoint out of its objects: deletes those of ours, leaves others' as they were without us.
+
+        Where a request could be lost by that it takes two writes, and the gateway has to follow the first one before the second:
+        an object of ours is parked, then deleted.
+        """

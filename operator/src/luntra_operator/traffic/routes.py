@@ -40,7 +40,8 @@ class Reading:
     """What was found. `state` is None where no object of ours exists; `frame` is what today's spec says.
 
     `agreed`: all objects carry the same weights; where not, `state` has the highest of each, so that a version has lost its
-    traffic only when it has lost it everywhere. `missing` (a kind, a rule of the user's) and `conflict` (an object of somebody
+    traffic only when it has lost it everywhere. `parked` are objects, by kind, that the spec names no more and that only wait to be
+    deleted; nothing else speaks of them. `missing` (a kind, a rule of the user's) and `conflict` (an object of somebody
     else) say why what the spec wants cannot be written, `postponed` what is left out for now, `unkept` why sessions cannot be kept.
     """
 
@@ -51,6 +52,7 @@ class Reading:
     postponed: Obstacle | None
     unkept: Obstacle | None
     conflict: str | None
+    parked: Mapping[str, RouteState]
 
 
 def question(spec: ModelDeploymentSpec) -> Question | None:
@@ -67,8 +69,8 @@ def refs(name: str, spec: ModelDeploymentSpec, adopted: Sequence[str] = ()) -> t
 def read(endpoint: Endpoint, found: Found) -> Reading:
     """The one route that all objects are together."""
     wanted = [provider for provider in PROVIDERS if provider.wanted(endpoint)]
-    states = [provider.read(endpoint, found) for provider in wanted]
-    others = (provider.read(endpoint, found) for provider in PROVIDERS if provider not in wanted)
+    states = [_serving(provider, endpoint, found) for provider in wanted]
+    others = (_serving(provider, endpoint, found) for provider in PROVIDERS if provider not in wanted)
     former = [state for state in others if state is not None]
     carrying = [state for state in states if state is not None] + [state for state in former if state.weights]
     agreed = all(state.weights == carrying[0].weights for state in carrying)
@@ -97,6 +99,7 @@ def read(endpoint: Endpoint, found: Found) -> Reading:
         postponed=next(filter(None, (provider.postponed(endpoint) for provider in PROVIDERS)), None),
         unkept=_unkept(endpoint.spec, wanted),
         conflict=next(filter(None, (provider.conflict(endpoint, found) for provider in wanted)), None),
+        parked={provider.kinds[0].kind: state for provider, state in _parked(endpoint, found)},
     )
 
 
@@ -105,12 +108,13 @@ def write(
 ) -> tuple[Write, ...]:
     """What gives all objects these weights and makes the change of the frame; objects that are not wanted any more go last.
 
-    One that cannot be written must not keep a version in another one: each write is to be tried, whatever becomes of the others.
+    One whose end could cost a request is parked instead, and stays until `delete_parked`. One that cannot be written must not keep a
+    version in another one: each write is to be tried, whatever becomes of the others.
     """
     writes: list[Write] = []
     removals: list[Write] = []
     for provider in PROVIDERS:
-        state = provider.read(endpoint, found)
+        state = _serving(provider, endpoint, found)
         if provider.wanted(endpoint):
             if _obstacle(provider, endpoint, found) is None:
                 own = _own_change(provider, endpoint, state, change)
@@ -123,8 +127,14 @@ def write(
 
 
 def remove(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
-    """What takes the endpoint out of all objects."""
-    return tuple(one for provider in PROVIDERS for one in provider.remove(endpoint, found))
+    """What takes the endpoint out of all objects, but for those that are parked already."""
+    serving = [provider for provider in PROVIDERS if _serving(provider, endpoint, found)]
+    return tuple(one for provider in serving for one in provider.remove(endpoint, found))
+
+
+def delete_parked(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
+    """What deletes the parked objects that the spec does not name again."""
+    return tuple(one for provider, _ in _parked(endpoint, found) for one in provider.remove(endpoint, found))
 
 
 def give_back(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
@@ -136,6 +146,17 @@ def give_back(endpoint: Endpoint, found: Found) -> tuple[Write, ...]:
 def borrowed(endpoint: Endpoint, found: Found) -> frozenset[str]:
     """Names of the objects of others that have the endpoint's weights in them."""
     return frozenset(write.ref.name for write in give_back(endpoint, found) if isinstance(write, Patch))
+
+
+def _serving(provider: Provider, endpoint: Endpoint, found: Found) -> RouteState | None:
+    """What a provider's objects say; None also where they are parked, for they serve nobody then."""
+    state = provider.read(endpoint, found)
+    return None if state is None or state.parked else state
+
+
+def _parked(endpoint: Endpoint, found: Found) -> list[tuple[Provider, RouteState]]:
+    left = [(one, one.read(endpoint, found)) for one in PROVIDERS if not one.wanted(endpoint)]
+    return [(provider, state) for provider, state in left if state is not None and state.parked]
 
 
 def _own_change(provider: Provider, endpoint: Endpoint, state: RouteState | None, change: FrameChange) -> FrameChange:
