@@ -7,6 +7,7 @@ whoever becomes stable had all the traffic before, even where the status was los
 from collections.abc import Callable
 
 from luntra_operator.kube import kinds
+from luntra_operator.traffic.owned import is_parked
 
 from .api_server import ApiServer, Object, Write
 from .gateway import Gateway
@@ -46,6 +47,8 @@ class Constancy:
             self._stable(after, before.get("status", {}), after["status"])
 
     def _hosts(self, name: str, before: Object, after: Object) -> None:
+        if is_parked(before) or is_parked(after):
+            return  # the spec names no host any more, or did not until now
         had, has = _hostnames(before), _hostnames(after)
         serving = self._gateway.hosts_in_force.get(name, set())
         if had - has and not has <= serving:

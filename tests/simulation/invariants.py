@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from luntra_operator.api.quantities import seconds
-from luntra_operator.api.vocabulary import ANNOTATION_INTENT, LABEL_REVISION, LABEL_WORKLOAD
+from luntra_operator.api.vocabulary import ANNOTATION_INTENT, HOST_PARKED, LABEL_REVISION, LABEL_WORKLOAD
 from luntra_operator.kube import kinds
+from luntra_operator.traffic.owned import is_parked
 
 from .api_server import ApiServer, Object, Write, belongs_to, moment
 from .cluster import Cluster
@@ -23,6 +24,9 @@ CHILDREN = (kinds.CONFIG_MAP, kinds.SERVICE, kinds.DEPLOYMENT, kinds.HTTP_ROUTE,
 
 FORGETTING = 5.0
 """Seconds after somebody else's edit of a route in which a proxy may still do what that edit said."""
+
+UNREAD = 60.0
+"""Seconds after which a parked route may go although no gateway has read that it is parked."""
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Memory:
     approval_edited: float = 0.0
     tampered: bool = False
     route_edited: float = float("-inf")
+    parked: float = float("inf")
     status_lost: float = float("-inf")
 
 
@@ -216,11 +221,15 @@ class Invariants:
 
     def _written(self, write: Write, owner: Object, memory: Memory) -> None:
         status = owner.get("status", {})
-        if write.kind is kinds.HTTP_ROUTE and write.after:
+        if write.kind is kinds.HTTP_ROUTE and write.after and is_parked(write.after):
+            self._others_content(write, write.after)
+            memory.parked = write.at
+        elif write.kind is kinds.HTTP_ROUTE and write.after:
             memory.tampered = False
             self._route(write, write.after, status, memory)
         elif write.kind is kinds.HTTP_ROUTE:
             memory.unrecorded.clear()  # with the route goes what only it knew
+            self._unasked(write, memory)
         elif write.kind is kinds.DEPLOYMENT:
             self._deployment(write, status, memory)
         elif write.kind is kinds.SERVICE and write.after and write.name == owner["metadata"]["name"]:
@@ -237,9 +246,7 @@ class Invariants:
         weights = ours(name, after)
         self._demand(sum(weights.values()) == 100, f"weights of {name} do not add up: {weights}")
         self._demand(all(0 <= weight <= 100 for weight in weights.values()), f"weights of {name}: {weights}")
-        if write.before:
-            same = others_share(name, write.before) == others_share(name, after)
-            self._demand(same, f"what others wrote into the route of {name} is lost")
+        self._others_content(write, after)
         self._served(write, before, weights, status, memory)
         traffic = status.get("traffic") or {}
         urgent = after["metadata"]["annotations"][ANNOTATION_INTENT].endswith("/0")
@@ -248,6 +255,17 @@ class Invariants:
             self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
             if traffic["workload"] in {*memory.reached, *memory.promoted}:
                 memory.unrecorded.add(traffic["workload"])
+
+    def _others_content(self, write: Write, after: Object) -> None:
+        if write.before:
+            same = others_share(write.name, write.before) == others_share(write.name, after)
+            self._demand(same, f"what others wrote into the route of {write.name} is lost")
+
+    def _unasked(self, write: Write, memory: Memory) -> None:
+        """A gateway may forget a deleted route's backends before the route: by then nobody must be sent to them."""
+        asked = {host for host in self._gateway.hosts_in_force.get(write.name, ()) if not host.startswith(HOST_PARKED)}
+        unread = write.at - memory.parked >= UNREAD
+        self._demand(not asked or unread, f"the route {write.name} is deleted while the gateway sends it {asked}")
 
     def _served(
         self, write: Write, before: Mapping[str, int], after: Mapping[str, int], status: Object, memory: Memory
