@@ -1,8 +1,8 @@
 """What to go by while an object's spec cannot be read: what was valid last, as far as the cluster still tells.
 
 Nothing new is begun from such a spec (`Observed.invalid`), but a version that has traffic goes on being watched. Model and
-serving are those of its revision, the route stays as it was written, and `replicas` and `rollout` count where each
-is valid by itself. Of a rollout section that is not, nothing counts: only pods and the gateway speak then, no metric.
+serving are those of its revision, what divides the traffic stays as it was written, and `replicas`, `rollout` and `traffic.probe` count
+where each is valid by itself. Of a rollout section that is not, nothing counts: only pods and the gateway speak then, no metric.
 """
 
 from dataclasses import replace
@@ -10,17 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from luntra_operator.api.kinds import HTTP_ROUTE
 from luntra_operator.api.rollout import Rollout
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
-from luntra_operator.api.traffic import GatewayTraffic, ParentReference, Traffic
+from luntra_operator.api.traffic import Probe, Traffic
 from luntra_operator.rollout.observed import Observed
-from luntra_operator.traffic.owned import is_parked
-from luntra_operator.traffic.provider import Ref
-from luntra_operator.workloads.naming import owned_by
+from luntra_operator.traffic.accepted import accepted
 
-from .observe import Children
+from .observe import Children, endpoint
 
 Object = dict[str, Any]
 Section = TypeVar("Section", bound=BaseModel)
@@ -39,15 +36,16 @@ def stand_in(
 ) -> tuple[ModelDeploymentSpec, str] | None:
     """A spec to watch by, and its revision.
 
-    None where there is no version that could be watched, or where nobody can tell what divides its traffic.
+    None where there is no version that could be watched, or where nobody can tell what divides the traffic of two. A route of the
+    user's is lent only while it does; without a loan the Service <name> has all of it, and stays as it is.
     """
     version = status.candidate or status.stable
     revision = children.revisions.get(version.revision) if version else None
     if version is None or revision is None:
         return None
     raw: Object = owner["spec"]
-    traffic = _traffic(owner, children) or _valid(Traffic, raw.get("traffic"))
-    if traffic is None and raw.get("traffic") is not None:
+    traffic = _traffic(owner, children)
+    if traffic is None and raw.get("traffic") is not None and _divided(status):
         return None
     live = [
         one["spec"].get("replicas", 1) for one in children.deployments if one["metadata"]["name"] == version.workload
@@ -80,13 +78,16 @@ def _valid(section: type[Section], raw: object) -> Section | None:
 
 
 def _traffic(owner: Object, children: Children) -> Traffic | None:
-    """The traffic section that the live HTTPRoute was written for; None without one of ours that serves."""
-    route = children.routes.get(Ref(HTTP_ROUTE, owner["metadata"]["name"]))
-    if route is None or not owned_by(owner, route) or is_parked(route):
-        return None
-    known = {field.alias or name for name, field in ParentReference.model_fields.items()}
-    parents = [{key: ref[key] for key in known & ref.keys()} for ref in route["spec"].get("parentRefs") or []]
-    rules = route["spec"].get("rules") or [{}]
-    gateway = {"parentRefs": parents, "hostnames": route["spec"].get("hostnames"), "matches": rules[0].get("matches")}
-    found = _valid(GatewayTraffic, gateway)
-    return Traffic(gateway=found) if found else None
+    """The traffic section that live objects were written for; without any of them today's, if it is valid."""
+    spec, raw = unread(owner), owner["spec"].get("traffic")
+    found = accepted(endpoint(owner, spec, children), children.routes)
+    if found is None:
+        return spec.traffic
+    probe = raw.get("probe") if isinstance(raw, dict) else None
+    return found.model_copy(update={"probe": _valid(Probe, probe)})
+
+
+def _divided(status: ModelDeploymentStatus) -> bool:
+    """Whether another version than the stable one may have traffic."""
+    given = status.candidate is not None and status.traffic is not None and status.traffic.desired > 0
+    return given or status.previous is not None

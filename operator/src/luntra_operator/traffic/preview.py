@@ -28,6 +28,13 @@ def leads_to(rules: list[Object]) -> str | None:
     return None if found is None else ",".join(ref["name"] for ref in found.get("backendRefs") or [])
 
 
+def declared(rules: list[Object]) -> Object | None:
+    """What the spec said of the preview that is there: its header is the last one of the rule's matches."""
+    found = next((rule for rule in rules if is_preview(rule)), {})
+    headers = [header for match in found.get("matches") or [] for header in (match.get("headers") or [])[-1:]]
+    return {"header": {"name": headers[0]["name"], "value": headers[0]["value"]}} if headers else None
+
+
 def arranged(rules: list[Object], place: int, header: PreviewHeader | None, backend: Object | None) -> list[Object]:
     """The rules with a preview to `backend` before the one at `place`, or with none; what others added to it stays."""
     before, after = ([rule for rule in part if not is_preview(rule)] for part in (rules[:place], rules[place:]))
