@@ -111,6 +111,72 @@ async def test_what_a_list_found_at_rest_waits_for_all_else_and_an_edited_route_
     assert queue.priorities == [low, low, normal, urgent]
 
 
+def adopting(name: str, route: object, *, lent: tuple[str, ...] = (), kind: str = "MODIFIED", **meta: Any) -> Object:
+    """News of an object whose spec names a route of the user's, and whose status says which ones are lent."""
+    spec = {"traffic": {"gateway": {"mode": "Adopted", "routeRef": {"name": route, "rule": "model"}}}}
+    metadata = {"name": name, "namespace": "team-a", "uid": f"uid-{name}", "generation": 1, **meta}
+    return {"type": kind, "object": {"metadata": metadata, "spec": spec, "status": {"adopted": list(lent)}}}
+
+
+async def woken(
+    watches: Watches, queue: Added, route: str, kind: str = "MODIFIED", namespace: str = "team-a"
+) -> set[str]:
+    """Names of the objects that news of a route wake."""
+    queue.keys.clear()
+    await watches._route_event(event(kind, name=route, namespace=namespace, uid="r1"))
+    assert len(queue.keys) == len(set(queue.keys))
+    return {name for _, name in queue.keys}
+
+
+async def test_event_of_a_users_route_wakes_those_that_adopt_it_and_no_others(watches: Watches, queue: Added) -> None:
+    """Breaks if a route without an owner leads to nobody, or to everybody."""
+    for name, route in (("digits", "shop"), ("letters", "shop"), ("words", "books")):
+        await watches._object_event(adopting(name, route, kind="ADDED"))
+    await watches._object_event(event("ADDED", name="owned", uid="u9"))
+    await watches._object_event(adopting("elsewhere", "shop", kind="ADDED", namespace="team-b"))
+    for kind in ("ADDED", "MODIFIED", "DELETED"):
+        assert await woken(watches, queue, "shop", kind) == {"digits", "letters"}
+    assert await woken(watches, queue, "books") == {"words"}
+    assert await woken(watches, queue, "shop", namespace="team-b") == {"elsewhere"}
+    assert await woken(watches, queue, "somebody's") == set()
+
+
+async def test_route_that_the_spec_has_left_wakes_its_object_until_it_is_given_back(
+    watches: Watches, queue: Added
+) -> None:
+    await watches._object_event(adopting("digits", "shop", lent=("shop",), kind="ADDED"))
+    await watches._object_event(adopting("digits", "books", lent=("shop",), generation=2))
+    assert (await woken(watches, queue, "shop"), await woken(watches, queue, "books")) == ({"digits"}, {"digits"})
+    await watches._object_event(adopting("digits", "books", lent=("books", "shop"), generation=2))
+    await watches._object_event(adopting("digits", "books", lent=("books",), generation=2))
+    assert (await woken(watches, queue, "shop"), await woken(watches, queue, "books")) == (set(), {"digits"})
+
+
+@pytest.mark.parametrize(
+    "traffic", [None, {}, {"gateway": {"parentRefs": []}}, {"gateway": None}, "none", {"gateway": {"routeRef": 7}}]
+)
+async def test_object_that_adopts_no_more_is_not_woken(watches: Watches, queue: Added, traffic: object) -> None:
+    """Breaks if the index forgets nothing, or a section that cannot be read ends the watch."""
+    await watches._object_event(adopting("digits", "shop", kind="ADDED"))
+    changed = adopting("digits", "shop", generation=2)
+    changed["object"]["spec"]["traffic"] = traffic
+    await watches._object_event(changed)
+    assert queue.keys == [KEY, KEY]
+    assert await woken(watches, queue, "shop") == set()
+
+
+@pytest.mark.parametrize("missed", [False, True])
+async def test_object_that_is_gone_is_woken_no_more(watches: Watches, queue: Added, missed: bool) -> None:
+    for name in ("digits", "letters"):
+        await watches._object_event(adopting(name, "shop", lent=("shop",), kind="ADDED"))
+    if missed:
+        watches.keep_only({"uid-letters"})
+    else:
+        await watches._object_event(adopting("digits", "shop", lent=("shop",), kind="DELETED"))
+    assert await woken(watches, queue, "shop") == {"letters"}
+    assert len(watches._lent._routes) == 1
+
+
 async def test_watches_ask_for_labelled_children_alone_and_never_give_up(watches: Watches) -> None:
     """Breaks if every pod of the cluster is sent to the operator, or an outage outlasts the attempts."""
     selectors = watches._settings.watching.label_selectors

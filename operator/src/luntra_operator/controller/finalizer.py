@@ -39,8 +39,7 @@ async def farewell(kube: Kube, owner: Object) -> None:
     if FINALIZER_ADOPTED not in owner["metadata"].get("finalizers", ()):
         return
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
-    gateway = owner["spec"].get("traffic", {}).get("gateway") or {}
-    today = (gateway.get("routeRef") or {}).get("name")
+    today = adopted.named(owner["spec"])
     for route in dict.fromkeys([*adopted_routes(owner), *([today] if today else [])]):
         await _give_back(kube, namespace, name, route)
     await remove(kube, owner)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from luntra_operator.controller.queue import Key
+from luntra_operator.traffic.adopted import named
 
 
 class LentRoutes:
@@ -15,9 +16,8 @@ class LentRoutes:
 
     def learn(self, body: Mapping[str, Any]) -> None:
         """Remember which routes an object adopts by its spec, or still has its weights in by its status."""
-        gateway = (body.get("spec", {}).get("traffic") or {}).get("gateway") or {}
-        named = (gateway.get("routeRef") or {}).get("name")
-        names = frozenset([*([named] if named else []), *((body.get("status") or {}).get("adopted") or ())])
+        today = named(body.get("spec"))
+        names = frozenset([*([today] if today else []), *((body.get("status") or {}).get("adopted") or ())])
         if names:
             self._routes[_key(body)] = names
         else:

@@ -134,6 +134,14 @@ class StrayHttpRoutes(AdoptedHttpRoute):
         return tuple(_patch(rule, rule.returned()) for rule in _strays(endpoint, found))
 
 
+def named(spec: object) -> str | None:
+    """The HTTPRoute that a raw spec adopts, whether the rest of it can be read or not."""
+    found = spec
+    for part in ("traffic", "gateway", "routeRef", "name"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
 def asked_through(route: Object) -> Question:
     """How to ask what answers behind a live route: by its first host, at its first Gateway."""
     hostnames = route["spec"].get("hostnames") or []
