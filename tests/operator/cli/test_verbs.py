@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from luntra_operator.api.revision import revision_content, revision_hash
 from luntra_operator.api.validation import parse_spec
+from luntra_operator.cli.change import change
 from luntra_operator.cli.main import main
+from luntra_operator.cli.objects import ClusterObjects
+from luntra_operator.cli.verbs import NotPossibleError
+from luntra_operator.kube.errors import ConflictError
 from tests.operator.cli.in_memory import InMemory
+
+if TYPE_CHECKING:
+    from luntra_operator.kube.client import Kube
+    from luntra_operator.kube.kinds import Kind
 
 Document = dict[str, Any]
 
@@ -95,6 +103,47 @@ def test_write_that_comes_too_late_is_made_again(waiting: Document) -> None:
 def test_object_that_never_stands_still_is_given_up(waiting: Document, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(in_memory(waiting, conflicts=100), "approve", "digits") == 1
     assert "10 times in a row" in capsys.readouterr().err
+
+
+class Contested:
+    """The client of an API server at which the first write meets one of the operator's, which nobody has seen yet."""
+
+    def __init__(self, *reads: Document) -> None:
+        self.reads, self.written = list(reads), list[Document]()
+
+    async def get(self, _kind: Kind, _namespace: str, _name: str) -> Document:
+        return copy.deepcopy(self.reads[0])
+
+    async def replace(self, _kind: Kind, body: Document) -> None:
+        if len(self.reads) > 1:
+            del self.reads[0]
+            raise ConflictError("Operation cannot be fulfilled: the object has been modified (409)")
+        self.written.append(body)
+
+
+def meanwhile(document: Document) -> Document:
+    """The same object after a write of the operator's."""
+    changed = copy.deepcopy(document)
+    changed["metadata"]["resourceVersion"] = "9"
+    changed["status"]["conditions"] = []
+    return changed
+
+
+@pytest.mark.parametrize("verb", ["approve", "abort", "pause"])
+async def test_conflict_at_the_api_server_has_the_object_read_and_written_again(waiting: Document, verb: str) -> None:
+    """Breaks if a 409 ends the command, or what is written again is what was read first."""
+    kube = Contested(waiting, meanwhile(waiting))
+    assert await change(verb, "team-a", "digits", None, ClusterObjects(cast("Kube", kube)))
+    (written,) = kube.written
+    assert written["metadata"]["resourceVersion"] == "9"
+    assert written["status"]["conditions"] == []
+
+
+async def test_what_is_not_possible_any_more_after_a_conflict_is_not_done(waiting: Document) -> None:
+    kube = Contested(waiting, {**waiting, "status": {**waiting["status"], "phase": "Stable"}})
+    with pytest.raises(NotPossibleError, match="does not wait for approval"):
+        await change("approve", "team-a", "digits", None, ClusterObjects(cast("Kube", kube)))
+    assert kube.written == []
 
 
 @pytest.mark.parametrize(
