@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from e2e.kind.control_plane import Answer, ApiServer
+from tests.operator.api import traffic_rules
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -51,22 +52,6 @@ GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
             "weights must increase from step to step",
         ),
         ({"rollout": {"steps": [{"weight": 50}]}}, "rollout.steps needs traffic.gateway or traffic.istio"),
-        (
-            {
-                "traffic": {
-                    "gateway": {**GATEWAY["gateway"], "hostnames": ["a.b"], "grpc": {"hostnames": ["c.d", "a.b"]}}
-                }
-            },
-            "give gRPC a host of its own",
-        ),
-        (
-            {"traffic": {**GATEWAY, "istio": {"gateways": ["infra/public"], "hosts": ["digits.example"]}}},
-            "gateway and istio exclude each other: one of them divides the traffic; remove the other",
-        ),
-        (
-            {"traffic": {"istio": {"gateways": ["mesh"], "hosts": ["digits.example"]}}},
-            "gateways: 'mesh' means the sidecars of all clients, which is not supported; name a Gateway",
-        ),
         ({"traffic": {"istio": {"gateways": ["a/b"], "hosts": ["digits"]}}}, "spec.traffic.istio.hosts[0]"),
         ({"model": {"version": "v1", "uri": "https://models.example/digits"}}, "spec.model.digest: Required value"),
         ({"model": {"version": "v1", "uri": "https://x.example/y", "digest": "sha256:abc"}}, "spec.model.digest"),
@@ -113,6 +98,22 @@ def test_bad_object_is_refused_with_the_field_and_the_fix(
     model_deployment_crd: None, api_server: ApiServer, namespace: str, spec: dict[str, Any], told: str
 ) -> None:
     assert told in refusal(api_server, namespace, model_deployment(**spec))
+
+
+@pytest.mark.parametrize(("traffic", "section", "_value", "told", "_rule"), traffic_rules.ROWS)
+def test_rule_of_the_traffic_names_field_value_and_fix(
+    model_deployment_crd: None,
+    api_server: ApiServer,
+    namespace: str,
+    traffic: dict[str, Any],
+    section: str,
+    _value: str,
+    told: str,
+    _rule: str,
+) -> None:
+    message = refusal(api_server, namespace, model_deployment(traffic=traffic))
+    assert f"{section}: Invalid value" in message
+    assert told in message
 
 
 @pytest.mark.parametrize("name", ["9lives", "a" * 41, "Digits.v2"])

@@ -4,12 +4,24 @@ from typing import Any
 
 import pytest
 
+from luntra_operator.api.base import ApiModel
+from luntra_operator.api.traffic import (
+    GatewayTraffic,
+    GrpcTraffic,
+    IstioTraffic,
+    Preview,
+    Probe,
+    RouteReference,
+    Session,
+    Traffic,
+)
 from luntra_operator.api.validation import InvalidSpecError, parse_spec
+from tests.operator.api import traffic_rules
 
 DIGEST = "sha256:" + "a" * 64
 MODEL = {"version": "v1", "uri": "https://models.example/v1", "digest": DIGEST}
 GATEWAY = {"gateway": {"parentRefs": [{"name": "gateway"}]}}
-ISTIO = {"gateways": ["infra/public"], "hosts": ["digits.example"]}
+ISTIO = traffic_rules.ISTIO
 
 
 def refusal(spec: dict[str, Any]) -> str:
@@ -50,30 +62,10 @@ def refusal(spec: dict[str, Any]) -> str:
         ),
         ({"traffic": {"session": {"header": ""}}}, "spec.traffic.session.header: '' is refused"),
         ({"traffic": {"gateway": {"parentRefs": []}}}, "spec.traffic.gateway.parentRefs: "),
-        (
-            {"traffic": {**GATEWAY, "istio": ISTIO}},
-            "spec.traffic: gateway and istio exclude each other: one of them divides the traffic; remove the other",
-        ),
-        (
-            {"traffic": {"istio": {**ISTIO, "gateways": ["infra/public", "mesh"]}}},
-            "spec.traffic.istio.gateways: 'mesh' means the sidecars of all clients",
-        ),
         ({"traffic": {"istio": {**ISTIO, "hosts": ["digits"]}}}, "spec.traffic.istio.hosts[0]: 'digits' is refused"),
         (
             {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["Not A Host"]}}},
             "spec.traffic.gateway.hostnames[0]: 'Not A Host' is refused",
-        ),
-        (
-            {
-                "traffic": {
-                    "gateway": {
-                        "parentRefs": [{"name": "g"}],
-                        "hostnames": ["a.example"],
-                        "grpc": {"hostnames": ["b.example", "a.example"]},
-                    }
-                }
-            },
-            "grpc.hostnames[1]: a.example is in hostnames too, but a Gateway takes a host for HTTP or for gRPC; give gRPC a host",
         ),
         (
             {"traffic": {"gateway": {"parentRefs": [{"name": "g"}], "grpc": {"hostnames": []}}}},
@@ -94,6 +86,25 @@ def refusal(spec: dict[str, Any]) -> str:
 )
 def test_problem_names_field_value_and_fix(spec: dict[str, Any], told: str) -> None:
     assert told in refusal(spec)
+
+
+@pytest.mark.parametrize(("traffic", "section", "value", "told", "_rule"), traffic_rules.ROWS)
+def test_rule_of_the_traffic_names_field_value_and_fix(
+    traffic: dict[str, Any], section: str, value: str, told: str, _rule: str
+) -> None:
+    message = refusal({"traffic": traffic})
+    assert message.startswith(section)
+    assert value in message
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    "model", [Traffic, GatewayTraffic, IstioTraffic, GrpcTraffic, Preview, Session, Probe, RouteReference]
+)
+def test_every_rule_of_the_traffic_has_its_row(model: type[ApiModel]) -> None:
+    """Breaks if a rule is added that no row tries, here and at the API server."""
+    tried = [rule for *_, rule in traffic_rules.ROWS]
+    assert [rule for rule, *_ in model.cel_rules if not any(rule.startswith(one) for one in tried)] == []
 
 
 def test_all_problems_are_told_at_once() -> None:
