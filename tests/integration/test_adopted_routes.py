@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from e2e.kind.control_plane import ApiServer
+from e2e.kind.control_plane import Answer, ApiServer
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.vocabulary import FINALIZER_ADOPTED, LABEL_WORKLOAD
 from luntra_operator.kube import kinds
@@ -20,6 +20,10 @@ from tests.integration.test_operator_scenarios import NAME, Cluster, model_deplo
 
 Object = dict[str, Any]
 ROUTE = "shop"
+ADOPTED: Object = {"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}}
+SHARED: Object = {"gateway": {"mode": "Shared", "parentRefs": [{"name": "gateway"}]}}
+"""What this operator cannot read."""
+OWNED: Object = {"gateway": {"parentRefs": [{"name": "gateway"}], "hostnames": ["digits.example"]}}
 
 
 def user_route(namespace: str) -> Object:
@@ -44,12 +48,21 @@ def user_route(namespace: str) -> Object:
 
 
 class Gateway(actors.Gateway):
-    """Knows where the Service <name> leads."""
+    """Knows where the Service <name> leads, and which route is asked for."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        super().__init__(kube, namespace)
+        self._says: dict[str, Object] = {}
+
+    async def _accept(self, route: Object) -> None:
+        refs = route["spec"]["rules"][0].get("backendRefs", [])
+        self._says[route["metadata"]["name"]] = {ref["name"]: ref["weight"] for ref in refs}
+        await super()._accept(route)
 
     async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
         """What a look through this gateway shows, by revision."""
         service = await self._kube.get(kinds.SERVICE, namespace, NAME)
-        weights = dict(self.weights[-1]) if self.weights else {}
+        weights = dict(self._says.get(spec.adopted.name if spec.adopted else NAME, {}))
         if service is not None:
             selected = service["spec"]["selector"][LABEL_WORKLOAD]
             weights[selected] = weights.get(selected, 0) + weights.pop(NAME, 0)
@@ -69,9 +82,11 @@ class Shop(Cluster):
         self.gateway = Gateway(kube, namespace)
         self.original: Object = {}
 
-    async def apply(self, version: str = "v1", **rollout: Any) -> Object:
+    async def apply(self, version: str = "v1", traffic: Object | None = ADOPTED, **rollout: Any) -> Object:
         body = model_deployment(self.namespace, version, **rollout)
-        body["spec"]["traffic"] = {"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}}
+        body["spec"]["traffic"] = traffic
+        if traffic is None:
+            del body["spec"]["traffic"], body["spec"]["rollout"]["steps"]
         return await self.kube.apply(kinds.MODEL_DEPLOYMENT, body)
 
     async def route(self) -> Object:
@@ -249,6 +264,171 @@ async def test_r17_deletion_leaves_the_route_as_the_user_wrote_it(shop: Shop, ph
                 await shop.until(gone)
         await shop.until(gone)
     assert await shop.route() == shop.original
+
+
+STEPS: list[Object] = [{"weight": 30, "hold": "10m"}]
+ALONE, DIVIDED = {"digits-w1": 100}, {"digits-w1": 70, "digits-w2": 30}
+
+
+class Witness:
+    """Looks at both routes all the time; `seen` are the different looks: weights by workload in ours and in the user's, if any."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self.seen: list[tuple[Object | None, Object | None]] = []
+
+    async def run(self) -> None:
+        while True:
+            look = await self._look()
+            if not self.seen or self.seen[-1] != look:
+                self.seen.append(look)
+            await asyncio.sleep(0.02)
+
+    async def _look(self) -> tuple[Object | None, Object | None]:
+        kube, namespace = self._shop.kube, self._shop.namespace
+        service = await kube.get(kinds.SERVICE, namespace, NAME)
+        selected = (service or {"spec": {"selector": {}}})["spec"]["selector"].get(LABEL_WORKLOAD)
+        looks = []
+        for name in (NAME, ROUTE):
+            route = await kube.get(kinds.HTTP_ROUTE, namespace, name)
+            refs = route["spec"]["rules"][0]["backendRefs"] if route else []
+            shares: Counter[str] = Counter()
+            for ref in refs:
+                shares[selected if ref["name"] == NAME else ref["name"]] += ref["weight"]
+            total = shares.total()
+            looks.append({name: 100 * weight // total for name, weight in shares.items() if weight} if route else None)
+        return looks[0], looks[1]
+
+
+@asynccontextmanager
+async def witnessed(shop: Shop) -> AsyncIterator[Witness]:
+    witness = Witness(shop)
+    task = asyncio.create_task(witness.run())
+    try:
+        yield witness
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["at-rest", "in-mid-rollout"])
+async def test_r18_owned_to_adopted_and_back(shop: Shop, begun: bool) -> None:
+    """Breaks if our route goes before the user's has its weights, or comes back later than they are taken out of it."""
+    version, weights = ("v2", DIVIDED) if begun else ("v1", ALONE)
+    rollout: Object = {"steps": STEPS} if begun else {}
+
+    async def ours(there: bool) -> None:
+        async def as_wanted() -> bool:
+            found = await shop.kube.get(kinds.HTTP_ROUTE, shop.namespace, NAME)
+            return (found is not None) == there
+
+        await shop.until(as_wanted)
+
+    async def followed() -> bool:
+        traffic = (await shop.status())["traffic"]
+        return bool(traffic.get("observed") == traffic["desired"] == weights.get("digits-w2", 100))
+
+    async with shop.operator():
+        await shop.apply("v1", OWNED)
+        await shop.until_phase("Stable", "v1")
+        if begun:
+            await shop.apply("v2", OWNED, **rollout)
+            await shop.until_weight(30)
+            await shop.until(followed)
+        async with witnessed(shop) as forth:
+            await shop.apply(version, ADOPTED, **rollout)
+            await ours(there=False)
+            await shop.until(followed)
+            if not begun:
+                await shop.until_given_back()
+        async with witnessed(shop) as back:
+            await shop.apply(version, OWNED, **rollout)
+            await ours(there=True)
+            await shop.until_given_back()
+            await shop.until(followed)
+        if begun:
+            await shop.luntra("abort")
+            await shop.until_phase("RolledBack", "v1")
+    assert forth.seen == (
+        [(weights, ALONE), (weights, weights), (None, weights)] if begun else [(ALONE, ALONE), (None, ALONE)]
+    )
+    assert back.seen[0] == (None, weights)
+    assert back.seen[-1] == (weights, ALONE)
+    given_back = next(at for at, (_, users) in enumerate(back.seen) if users == ALONE)
+    assert all(ours == weights for ours, _ in back.seen[given_back if begun else 1 :])
+    assert await shop.route() == shop.original
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["at-rest", "in-mid-rollout"])
+async def test_r18_adopted_to_a_plain_service(shop: Shop, begun: bool) -> None:
+    """Breaks if the user's route is left with our weights, or sends to a version that the Service has left."""
+    async with shop.operator():
+        await shop.apply("v1")
+        await shop.until_phase("Stable", "v1")
+        if begun:
+            await shop.apply("v2", steps=STEPS)
+            await shop.until_weight(30)
+        async with witnessed(shop) as witness:
+            await shop.apply("v2" if begun else "v1", None)
+            await shop.until_phase("Stable", "v2" if begun else "v1")
+            await shop.until_given_back()
+        service = await shop.kube.get(kinds.SERVICE, shop.namespace, NAME) or {}
+        assert service["spec"]["selector"] == {LABEL_WORKLOAD: "digits-w2" if begun else "digits-w1"}
+    assert all(ours is None and users for ours, users in witness.seen)
+    looks = [users for _, users in witness.seen]
+    assert looks == ([DIVIDED, {"digits-w2": 100}] if begun else [ALONE]), looks
+
+
+@pytest.fixture
+async def newer_crd(controllers: ApiServer, custom_resources: None) -> AsyncIterator[None]:
+    """The CRD of a later release, that knows one mode more; afterwards there is this release's again."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modeldeployments.luntra.io"
+    body = {**model_deployment("default"), "spec": {**model_deployment("default")["spec"], "traffic": SHARED}}
+    tried = "/apis/luntra.io/v1alpha1/namespaces/default/modeldeployments?dryRun=All"
+
+    async def change(knows: bool) -> None:
+        found = controllers.request("GET", path)
+        (version,) = found["spec"]["versions"]
+        spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        modes = spec["traffic"]["properties"]["gateway"]["properties"]["mode"]
+        modes["enum"] = ["Owned", "Adopted"] + ["Shared"] * knows
+        controllers.request("PUT", path, found)
+        async with asyncio.timeout(30):
+            while accepts() != knows:  # noqa: ASYNC110 - the other side is an API server
+                await asyncio.sleep(0.1)
+
+    def accepts() -> bool:
+        try:
+            controllers.request("POST", tried, body)
+        except Answer:
+            return False
+        return True
+
+    await change(knows=True)
+    yield
+    await change(knows=False)
+
+
+async def test_traffic_of_a_newer_operator_holds_and_the_way_back_stays_open(newer_crd: None, shop: Shop) -> None:
+    """Breaks if only a section that can be read tells which route is lent: a dying candidate would keep its traffic."""
+    async with shop.operator():
+        await _shifting(shop)
+        lent = await shop.route()
+        await shop.apply("v2", SHARED, steps=STEPS)
+
+        async def told() -> bool:
+            conditions = {one["type"]: one["reason"] for one in (await shop.status())["conditions"]}
+            return conditions["Ready"] == "InvalidSpec"
+
+        await shop.until(told)
+        assert await shop.route() == lent
+        crash = actors.crashed(139, "segmentation fault")
+        shop.kubelet.serving = lambda pod: crash(pod) if "digits-w2" in pod["metadata"]["name"] else actors.running(pod)
+        await shop.until_phase("RolledBack", "v1")
+        await shop.until_given_back()
+        assert await told()
+    assert (await shop.status())["rejectedReason"] == "CandidateDied"
 
 
 async def test_missing_route_is_told_and_picked_up_when_it_appears(shop: Shop) -> None:

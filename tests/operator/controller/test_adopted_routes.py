@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -284,3 +285,42 @@ async def test_backend_of_ours_goes_only_after_it_gets_no_requests_any_more(stab
         if not seen or seen[-1] != stable.shares():
             seen.append(stable.shares())
     assert seen[-3:] == [{"digits": 0, "digits-w2": 100}, {"digits": 100, "digits-w2": 0}, {"digits": 1}]
+
+
+async def test_r18_candidate_that_dies_on_the_way_to_a_plain_service_gets_nothing_at_once(shifting: Adopting) -> None:
+    """Breaks if a route that the spec names no more waits for the Service with its weights as they were."""
+    shifting.edit(traffic=None, rollout={"soak": "1h"})
+    await shifting.rest(2)
+    assert shifting.shares() == {"digits": 0, "digits-w2": 100}
+    shifting.crash("digits-w2")
+    await shifting.turn()
+    assert shifting.shares() == {"digits": 0, "digits-w2": 0, "digits-w1": 100}
+    await shifting.rest(60)
+    assert shifting.status["phase"] == "RolledBack"
+    assert shifting.restored
+    assert shifting.finalizers == []
+    reasons = {shifting.kube.peek(kinds.EVENT, name)["reason"] for name in shifting.kube.names(kinds.EVENT)}
+    assert "RouteRepaired" not in reasons
+
+
+async def test_r18_adopted_to_owned_and_the_object_can_be_deleted_at_once_again(shifting: Adopting) -> None:
+    """Breaks if the finalizer stays for the rest of a rollout in which nothing is lent any more."""
+    shifting.edit(traffic={"gateway": {"parentRefs": [{"name": "gateway"}]}})
+    for _ in range(60):
+        await shifting.reconcile(KEY)
+        for name in shifting.kube.names(kinds.HTTP_ROUTE):
+            route = shifting.kube.peek(kinds.HTTP_ROUTE, name)
+            route["status"] = {
+                "parents": [
+                    {
+                        "parentRef": {"name": "gateway"},
+                        "conditions": [
+                            {"type": kind, "status": "True", "observedGeneration": route["metadata"]["generation"]}
+                            for kind in ("Accepted", "ResolvedRefs")
+                        ],
+                    }
+                ]
+            }
+        shifting.now += timedelta(seconds=0.5)
+    assert shifting.shares("digits", 0) == {"digits-w1": 80, "digits-w2": 20}
+    assert (shifting.restored, shifting.finalizers, shifting.status["phase"]) == (True, [], "Shifting")

@@ -28,7 +28,7 @@ from .contention import yielded
 from .lending import giving_back, returnable
 from .observed import Route
 from .parking import forgotten_routes
-from .settle import intent, previewed, selected_workload, target_weights
+from .settle import intent, previewed, selected_workload, shares, target_weights
 from .turn import Turn
 
 
@@ -51,8 +51,8 @@ def _traffic(turn: Turn) -> list[Action]:
         stale = stale or (route is not None and route.preview != preview)
         if weights and stale and _safe(turn, weights, route.weights if route else {}):
             actions.append(WriteRoute(weights, intent(turn), frame, preview))
-    if not turn.spec.divides and route is not None and turn.seen.invalid is None and returnable(turn):
-        actions.append(ParkRoute())
+    if not turn.spec.divides and route is not None and turn.seen.invalid is None:
+        actions += _dropped(turn, route)
     if not actions:
         actions += giving_back(turn)
     selected, present = selected_workload(turn), turn.seen.service
@@ -60,6 +60,16 @@ def _traffic(turn: Turn) -> list[Action]:
     if selected and present != selected and turn.seen.service_owned and _safe(turn, {selected: 100}, before):
         actions.append(SelectWorkload(selected))
     return actions
+
+
+def _dropped(turn: Turn, route: Route) -> list[Action]:
+    """A route that nothing wants any more goes; a lent one follows the Service until all of its traffic is the stable version's."""
+    weights, stable = target_weights(turn) or {}, turn.status.stable
+    own = not turn.seen.borrowed
+    if returnable(turn) and (own or (stable is not None and shares(weights) == {stable.workload: 100})):
+        return [ParkRoute()]
+    behind = weights and route.weights and shares(route.weights) != shares(weights)
+    return [WriteRoute(weights, intent(turn))] if behind and _safe(turn, weights, route.weights) else []
 
 
 def _frame(turn: Turn, route: Route | None) -> FrameChange:

@@ -38,11 +38,10 @@ def resting(turn: Turn) -> bool:
 
 def giving_back(turn: Turn) -> list[Action]:
     """The end of a loan, once the weights are those of rest: first the route, then, in a later turn, the object."""
-    if not resting(turn):
-        return []
+    over = resting(turn)
     if turn.seen.borrowed:
-        return [GiveRouteBack()] if returnable(turn) else []
-    return [ReleaseObject()] if turn.seen.held else []
+        return [GiveRouteBack()] if over and returnable(turn) else []
+    return [ReleaseObject()] if turn.seen.held and (over or turn.spec.adopted is None) else []
 
 
 def held_first(turn: Turn, actions: tuple[Action, ...]) -> tuple[Action, ...]:

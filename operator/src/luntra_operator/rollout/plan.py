@@ -155,7 +155,7 @@ def _repair(turn: Turn, actions: tuple[object, ...]) -> tuple[Event, ...]:
     """
     route, traffic = turn.seen.route, turn.status.traffic
     writes = [action for action in actions if isinstance(action, WriteRoute)]
-    if not writes or route is None or traffic is None or traffic.written != traffic.desired:
+    if not writes or not turn.spec.divides or route is None or traffic is None or traffic.written != traffic.desired:
         return ()
     if route.agreed and shares(target_weights(turn) or {}) == shares(route.weights):
         return ()
