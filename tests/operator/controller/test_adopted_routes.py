@@ -324,3 +324,24 @@ async def test_r18_adopted_to_owned_and_the_object_can_be_deleted_at_once_again(
         shifting.now += timedelta(seconds=0.5)
     assert shifting.shares("digits", 0) == {"digits-w1": 80, "digits-w2": 20}
     assert (shifting.restored, shifting.finalizers, shifting.status["phase"]) == (True, [], "Shifting")
+
+
+class NeverReady(Adopting):
+    """No pod gets ready, so there is no Service <name> yet, which the gateway says of the user's route."""
+
+    def pod(self, name: str, labels: Object, *, restarts: int = 0, ready: bool = True) -> None:
+        super().pod(name, labels, restarts=restarts, ready=False)
+
+    def _follow(self, route: Object) -> None:
+        super()._follow(route)
+        route["status"]["parents"][0]["conditions"][1] |= {"status": "False", "reason": "BackendNotFound"}
+
+
+async def test_superseded_first_version_goes_although_the_route_leads_nowhere_yet() -> None:
+    """Breaks if pods of versions that never served stay until the gateway finds a Service that no version has."""
+    operator = NeverReady()
+    await operator.rest(5)
+    operator.roll_out("v2")
+    await operator.rest(5)
+    assert operator.kube.names(kinds.DEPLOYMENT) == ["digits-w2"]
+    assert "digits" not in operator.kube.names(kinds.SERVICE)

@@ -148,7 +148,9 @@ def _leftovers(turn: Turn) -> list[Action]:
     named = {*route.weights, route.preview} if route else set()
     named |= {turn.seen.service}
     named |= turn.seen.parked.named if turn.seen.parked else set()
-    if route is not None and not route.current:
+    # A route of the user's to a Service that never was leads nobody anywhere, whatever the gateway says of it.
+    nowhere = route is not None and not route.weights and turn.seen.service is None
+    if route is not None and not route.current and not nowhere:
         return []
     leftovers = sorted(name for name in turn.seen.workloads if name not in wanted | named)
     return [DeleteWorkload(name) for name in leftovers if _unreached(turn, name)]
