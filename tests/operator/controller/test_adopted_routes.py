@@ -345,3 +345,24 @@ async def test_superseded_first_version_goes_although_the_route_leads_nowhere_ye
     await operator.rest(5)
     assert operator.kube.names(kinds.DEPLOYMENT) == ["digits-w2"]
     assert "digits" not in operator.kube.names(kinds.SERVICE)
+
+
+@pytest.mark.parametrize(
+    "traffic", [{"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}}, None], ids=["adopted", "dropped"]
+)
+async def test_r13_route_is_not_given_back_to_a_stable_version_that_is_dead(
+    shifting: Adopting, traffic: Object | None
+) -> None:
+    """Breaks if a write that is unsafe as a weight is done as the end of a loan; found by the simulation."""
+    labels = shifting.kube.peek(kinds.POD, "digits-w1-0")["metadata"]["labels"]
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels, ready=False)
+    shifting.edit(traffic=traffic)
+    body = shifting.kube.peek(MD, "digits")
+    shifting.kube.put(MD, {**body, "metadata": {**body["metadata"], "annotations": {"luntra.io/abort": "v2"}}})
+    await shifting.rest(60)
+    assert shifting.shares() == {"digits": 80, "digits-w2": 20}
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels)
+    await shifting.rest(60)
+    assert shifting.restored

@@ -53,7 +53,7 @@ def _traffic(turn: Turn) -> list[Action]:
             actions.append(WriteRoute(weights, intent(turn), frame, preview))
     if not turn.spec.divides and route is not None and turn.seen.invalid is None:
         actions += _dropped(turn, route)
-    if not actions:
+    if not actions and (route is None or not route.weights or _as_decided(turn, route)):
         actions += giving_back(turn)
     selected, present = selected_workload(turn), turn.seen.service
     before = {present: 100} if present else {}
@@ -66,10 +66,16 @@ def _dropped(turn: Turn, route: Route) -> list[Action]:
     """A route that nothing wants any more goes; a lent one follows the Service until all of its traffic is the stable version's."""
     weights, stable = target_weights(turn) or {}, turn.status.stable
     own = not turn.seen.borrowed
-    if returnable(turn) and (own or (stable is not None and shares(weights) == {stable.workload: 100})):
+    safe = _safe(turn, weights, route.weights)
+    if returnable(turn) and (own or (safe and stable is not None and shares(weights) == {stable.workload: 100})):
         return [ParkRoute()]
-    behind = weights and route.weights and shares(route.weights) != shares(weights)
-    return [WriteRoute(weights, intent(turn))] if behind and _safe(turn, weights, route.weights) else []
+    behind = weights and route.weights and not _as_decided(turn, route)
+    return [WriteRoute(weights, intent(turn))] if behind and safe else []
+
+
+def _as_decided(turn: Turn, route: Route) -> bool:
+    """Whether the route gives what it should; where that would be unsafe it does not, and must not go back either."""
+    return shares(route.weights) == shares(target_weights(turn) or {})
 
 
 def _frame(turn: Turn, route: Route | None) -> FrameChange:
