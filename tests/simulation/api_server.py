@@ -150,9 +150,13 @@ class ApiServer:
         return self._commit(caller, "status", kind, before, {**before, "status": body["status"]})
 
     def delete(self, caller: Caller, kind: Kind, name: str) -> None:
-        """Remove an object, if it exists; what it owns is the garbage collector's business."""
-        before = self._objects.get(kind.plural, {}).pop(name, None)
-        if before is not None:
+        """Remove an object, if it exists, or mark it where finalizers hold it; what it owns is the garbage collector's business."""
+        before = self.find(kind, name)
+        if before is not None and before["metadata"].get("finalizers"):
+            marked = {"deletionTimestamp": "2026-01-01T00:00:00Z", **before["metadata"]}
+            self._commit(caller, "delete", kind, before, {**before, "metadata": marked})
+        elif before is not None:
+            del self._objects[kind.plural][name]
             self._tell(Write(self._clock(), caller, "delete", kind, name, before, None))
 
     # What the rest of the cluster does.
@@ -187,6 +191,9 @@ class ApiServer:
         stored = {**after, "metadata": {**meta, "generation": generation, "resourceVersion": str(self._version)}}
         self._objects.setdefault(kind.plural, {})[meta["name"]] = stored
         self._tell(Write(self._clock(), caller, verb, kind, meta["name"], before, stored))
+        released = before is not None and before["metadata"].get("finalizers") and not meta.get("finalizers")
+        if released and "deletionTimestamp" in meta:
+            self.delete(caller, kind, meta["name"])
         return stored
 
     def _tell(self, write: Write) -> None:
@@ -203,6 +210,7 @@ WATCHED = (
     kinds.CONFIG_MAP,
     kinds.ENDPOINT_SLICE,
     kinds.HTTP_ROUTE,
+    kinds.GRPC_ROUTE,
 )
 """Kinds of which the operator hears news."""
 
@@ -219,6 +227,8 @@ def _operate(body: Object, operation: Mapping[str, Any]) -> None:
                 raise ConflictError(f"test of {operation['path']} failed: it is {target[last]} (422)")
         elif operation["op"] in ("add", "replace") and isinstance(target, dict):
             target[last] = operation["value"]
+        elif operation["op"] == "remove" and isinstance(target, dict):
+            del target[last]
         else:
             raise ValueError(f"the simulated API server knows no {operation['op']} in a {type(target).__name__}")
     except (KeyError, IndexError) as missing:

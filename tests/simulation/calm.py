@@ -1,13 +1,17 @@
 """Calm stories: nothing bad happens, so every version is promoted, with exactly the declared weights and without a warning."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from luntra_operator.kube import kinds
 
 from .api_server import ApiServer, Write
-from .routes import backends
+from .routes import ROUTES, backends
 from .users import PLANS, VERSIONS, User
 from .wire import OPERATOR
+
+if TYPE_CHECKING:
+    from luntra_operator.kube.kinds import Kind
 
 LOOK = 2.0
 """Seconds between two looks of the user at the status."""
@@ -21,7 +25,7 @@ class Calm:
         self._server, self._user, self._later = server, user, later
         self._versions = [user.declared["version"]]
         self._left = rollouts
-        self._weights: dict[str, list[int]] = {}
+        self._weights: dict[tuple[Kind, str], list[int]] = {}
         self._warnings: list[str] = []
         self._look()
 
@@ -39,9 +43,9 @@ class Calm:
         """Remember the weights of each workload, and warnings."""
         if write.kind is kinds.EVENT and write.body["type"] == "Warning":
             self._warnings.append(write.body["message"])
-        if write.kind is kinds.HTTP_ROUTE and write.after and write.caller.name == OPERATOR:
+        if write.kind in ROUTES and write.after and write.caller.name == OPERATOR:
             for name, weight in backends(write.after).items():
-                weights = self._weights.setdefault(name, [])
+                weights = self._weights.setdefault((write.kind, name), [])
                 if not weights or weights[-1] != weight:
                     weights.append(weight)
 
@@ -55,9 +59,14 @@ class Calm:
         if not self._user.declared["split"]:
             return
         steps = [step["weight"] for step in PLANS[self._user.declared["plan"]]]
-        for number in range(1, len(self._versions) + 1):
-            workload = f"{self._user.name}-w{number}"
-            rise = [100] if number == 1 else [0, *steps, 100]
-            fall = [] if number == len(self._versions) else [*(100 - step for step in steps), 0]
-            if self._weights.get(workload) != rise + fall:
-                yield f"{workload} should get {rise + fall} %, but got {self._weights.get(workload)} %"
+        way = self._user.declared["way"]
+        for kind in ROUTES if way == "grpc" else ROUTES[:1]:
+            for number in range(1, len(self._versions) + 1):
+                workload, last = f"{self._user.name}-w{number}", number == len(self._versions)
+                rise = [100] if number == 1 else [0, *steps, 100]
+                fall = [] if last else [*(100 - step for step in steps), 0]
+                if way == "adopted":  # the stable version has its share by the Service; in the soak it is named, at 0
+                    rise, fall = ([], [] if last else [0]) if number == 1 else (rise, [0])
+                if self._weights.get((kind, workload), []) != rise + fall:
+                    found = self._weights.get((kind, workload))
+                    yield f"{workload} should get {rise + fall} % by {kind.kind}, but got {found} %"

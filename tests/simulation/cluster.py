@@ -21,6 +21,7 @@ CLUSTER = Caller("cluster")
 COLLECTED = (
     kinds.CONTROLLER_REVISION,
     kinds.HTTP_ROUTE,
+    kinds.GRPC_ROUTE,
     kinds.JOB,
     kinds.DEPLOYMENT,
     kinds.SERVICE,
@@ -181,7 +182,10 @@ class Cluster:
             "labels": {**found["metadata"]["labels"], "kubernetes.io/service-name": service},
             "ownerReferences": [{"name": service, "uid": found["metadata"]["uid"], "controller": True}],
         }
-        endpoints = [{"targetRef": {"uid": pod["metadata"]["uid"]}, "conditions": {"ready": True}} for pod in ready]
+        endpoints = [
+            {"addresses": [uid], "targetRef": {"uid": uid}, "conditions": {"ready": True}}
+            for uid in (pod["metadata"]["uid"] for pod in ready)
+        ]
         self._server.apply(CLUSTER, kinds.ENDPOINT_SLICE, {"metadata": meta, "endpoints": endpoints})
 
     # Checks.

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from luntra_operator.kube import kinds
 from luntra_operator.traffic.owned import is_parked
 
-from .api_server import ApiServer, Object, Write
+from .api_server import ApiServer, Object, Write, belongs_to
 from .gateway import Gateway
-from .routes import backends
+from .routes import ROUTES, backends, shares
 from .wire import OPERATOR
 
 MD = kinds.MODEL_DEPLOYMENT
@@ -31,8 +31,9 @@ class Constancy:
         if after is None:
             return
         if write.kind is kinds.HTTP_ROUTE:
-            whole = {name for name, weight in backends(after).items() if weight == 100}
-            self._whole.setdefault(write.name, set()).update(whole)
+            owner = belongs_to(write.name)
+            whole = {name for name, weight in shares(owner, backends(after), None).items() if weight == 100}
+            self._whole.setdefault(owner, set()).update(whole)
         elif write.kind is kinds.SERVICE and write.name == _owner(after):
             self._whole.setdefault(write.name, set()).update(after["spec"]["selector"].values())
         if write.caller.name != OPERATOR or before is None:
@@ -41,7 +42,7 @@ class Constancy:
             self._violated(f"the pod template of {write.name} is changed")
         elif write.kind is kinds.CONTROLLER_REVISION:
             self._violated(f"the stored revision {write.name} is changed")
-        elif write.kind is kinds.HTTP_ROUTE and write.verb != "status":
+        elif write.kind in ROUTES and write.verb != "status":
             self._hosts(write.name, before, after)
         elif write.kind is MD and write.verb == "status":
             self._stable(after, before.get("status", {}), after["status"])

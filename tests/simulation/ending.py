@@ -9,7 +9,8 @@ from luntra_operator.kube import kinds
 from .api_server import ApiServer, Object, belongs_to
 from .cluster import Cluster
 from .gateway import Gateway
-from .routes import backends
+from .routes import ROUTES, backends, loan, shares, users_route
+from .users import written
 
 FINAL = ("Stable", "RolledBack", "AwaitingApproval")
 
@@ -27,6 +28,9 @@ def wrong_at_the_end(
         return
     status = owner.get("status", {})
     if restored and _ready(status) == "False NeedsDecision":
+        return
+    if _ready(status) == "False RouteContended":  # it waits for a person, with all as it was before
+        yield from _users_route(server, owner, {})
         return
     if status.get("phase") not in FINAL:
         yield f"{name} does not come to an end: {status.get('phase')}, {_ready(status)}"
@@ -70,31 +74,55 @@ def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) ->
     service = server.find(kinds.SERVICE, name)
     if service is None or stable not in service["spec"]["selector"].values():
         yield f"the Service {name} does not select {stable}"
-    route = server.find(kinds.HTTP_ROUTE, name)
-    if (route is not None) != ("traffic" in owner["spec"]):
-        yield f"the route {name} {'exists' if route else 'does not exist'}"
-    if route is None:
-        return
+    declared = owner["spec"].get("traffic", {}).get("gateway")
+    owned, adopted = (
+        declared is not None and "routeRef" not in declared,
+        declared is not None and "routeRef" in declared,
+    )
     step = status.get("step") or {"weight": 0}
     wanted = {stable: 100 - step["weight"]}
     if step["weight"]:
         wanted[status["candidate"]["workload"]] = step["weight"]
-    ours = {ref: weight for ref, weight in backends(route).items() if ref.startswith(f"{name}-w") and weight}
-    if ours != wanted:
-        yield f"the route {name} says {ours}, not {wanted}"
-    forced = {
-        ref: weight for ref, weight in gateway.in_force.get(name, {}).items() if ref.startswith(f"{name}-w") and weight
-    }
-    if forced != wanted:
-        yield f"the gateway sends {forced}, not {wanted}"
+    for kind, route_name, there in (
+        (kinds.HTTP_ROUTE, name, owned),
+        (kinds.GRPC_ROUTE, f"{name}.grpc", owned and "grpc" in (declared or {})),
+        (kinds.HTTP_ROUTE, users_route(name), adopted),
+    ):
+        route = server.find(kind, route_name)
+        if route_name != users_route(name) and (route is not None) != there:
+            yield f"the route {route_name} {'exists' if route else 'does not exist'}"
+        if route is None or not there:
+            continue
+        found, leads = shares(name, backends(route), stable), gateway.leads.get(name)
+        if {ref: weight for ref, weight in found.items() if weight} != wanted:
+            yield f"the route {route_name} says {found}, not {wanted}"
+        forced = shares(name, gateway.in_force.get(route_name, {}), leads)
+        if {ref: weight for ref, weight in forced.items() if weight} != wanted:
+            yield f"the gateway sends {forced}, not {wanted}, by {route_name}"
+    yield from _users_route(server, owner, status.get("candidate") if adopted else None)
+
+
+def _users_route(server: ApiServer, owner: Object, candidate: Object | None) -> Iterator[str]:
+    """At rest there is nothing of ours in a route of the user's, nor does the object's deletion wait for it."""
+    name = owner["metadata"]["name"]
+    route = server.find(kinds.HTTP_ROUTE, users_route(name))
+    if candidate:
+        return
+    if route is not None:
+        refs = [ref for ref in route["spec"]["rules"][1]["backendRefs"] if not ref["name"].startswith("foreign-")]
+        if refs != written(name)["spec"]["rules"][1]["backendRefs"] or loan(name, route) is not None:
+            yield f"the user's route of {name} is left with {refs}"
+    if owner["metadata"].get("finalizers"):
+        yield f"{name} still has the finalizer"
 
 
 def _strangers(server: ApiServer, name: str) -> Iterator[str]:
     """Nothing is left of an object that was deleted and made anew."""
     alive = {body["metadata"]["uid"] for body in server.all(kinds.MODEL_DEPLOYMENT)}
-    for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.HTTP_ROUTE, kinds.CONTROLLER_REVISION):
+    for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, *ROUTES, kinds.CONTROLLER_REVISION):
         for body in server.all(kind):
-            if not alive & {ref["uid"] for ref in body["metadata"]["ownerReferences"]}:
+            owners = {ref["uid"] for ref in body["metadata"].get("ownerReferences", ())}
+            if not alive & owners and body["metadata"]["name"] != users_route(belongs_to(body["metadata"]["name"])):
                 yield f"{kind.kind} {body['metadata']['name']} is left behind"
     found = {one for body in server.all(kinds.SERVICE) if belongs_to(one := body["metadata"]["name"]) == name}
     workloads = {body["metadata"]["name"] for body in server.all(kinds.DEPLOYMENT)}

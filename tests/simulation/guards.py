@@ -10,6 +10,7 @@ from unittest.mock import patch
 from luntra_operator.controller.execute import Executor
 from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.rollout import converge, parking, shift
+from luntra_operator.rollout import plan as plan_module
 from luntra_operator.rollout.actions import DeleteWorkload
 from luntra_operator.rollout.plan import plan
 from luntra_operator.rollout.turn import Turn
@@ -51,13 +52,14 @@ GUARDS: Mapping[str, tuple[Any, str, Any]] = {
     "traffic-to-the-living": (converge, "_safe", lambda *_: True),
     "parked-first": (OwnedRoute, "parking", lambda *_: []),
     "parked-until-followed": (parking, "_remaining", lambda *_: 0.0),
+    "held-first": (plan_module, "held_first", lambda _, actions: actions),
 }
 """What is put in place of each guard.
 
 status-first: a decision is written before it is acted on. hold: each weight lasts. leftovers-wait: a workload goes only when no
 route names it and the gateway knows. resource-version: a route is written as it was read. traffic-to-the-living: traffic that is
 served is never left to versions that cannot. parked-first, parked-until-followed: a route loses its requests before it is deleted,
-and the gateway knows.
+and the gateway knows. held-first: nothing is lent before the object's deletion waits for it.
 """
 
 

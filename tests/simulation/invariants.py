@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from luntra_operator.api.quantities import seconds
-from luntra_operator.api.vocabulary import ANNOTATION_INTENT, HOST_PARKED, LABEL_REVISION, LABEL_WORKLOAD
+from luntra_operator.api.vocabulary import FINALIZER_ADOPTED, HOST_PARKED, LABEL_REVISION, LABEL_WORKLOAD
 from luntra_operator.kube import kinds
 from luntra_operator.traffic.owned import is_parked
 
 from .api_server import ApiServer, Object, Write, belongs_to, moment
 from .cluster import Cluster
 from .gateway import Gateway
-from .routes import backends, others_share, ours
+from .routes import ROUTES, backends, intent, loan, names, others_share, ours, shares, users_route
 from .wire import OPERATOR
 
 MD = kinds.MODEL_DEPLOYMENT
-CHILDREN = (kinds.CONFIG_MAP, kinds.SERVICE, kinds.DEPLOYMENT, kinds.HTTP_ROUTE, kinds.JOB, kinds.CONTROLLER_REVISION)
+CHILDREN = (kinds.CONFIG_MAP, kinds.SERVICE, kinds.DEPLOYMENT, *ROUTES, kinds.JOB, kinds.CONTROLLER_REVISION)
 
 FORGETTING = 5.0
 """Seconds after somebody else's edit of a route in which a proxy may still do what that edit said."""
@@ -130,9 +130,19 @@ class Invariants:
 
     def _forgotten(self, after: Object, memory: Memory) -> None:
         """With the status goes what it knew of versions taken back; a route that gives them nothing still tells."""
-        route = self._server.find(kinds.HTTP_ROUTE, after["metadata"]["name"])
-        without = {name for name, weight in backends(route).items() if not weight} if route else set()
-        memory.banned &= set() if memory.tampered else without
+        without: list[set[str]] = [
+            {one for one, weight in told.items() if not weight} for told in self._told(after["metadata"]["name"])
+        ]
+        memory.banned &= set[str].intersection(*without) if without and not memory.tampered else set()
+
+    def _told(self, name: str) -> list[dict[str, int]]:
+        """What each route gives to an object's workloads."""
+        live = [self._server.find(kind, one) for kind in ROUTES for one in names(name)]
+        return [self._shares(name, route) for route in live if route is not None]
+
+    def _shares(self, name: str, route: Object) -> dict[str, int]:
+        service = self._server.find(kinds.SERVICE, name)
+        return shares(name, backends(route), service["spec"]["selector"].get(LABEL_WORKLOAD) if service else None)
 
     def _begun_anew(self, memory: Memory) -> None:
         """What has left no trace when the first status is written after a loss may be done again."""
@@ -207,32 +217,40 @@ class Invariants:
     def _child(self, write: Write) -> None:
         owner = self._server.find(MD, belongs_to(write.name))
         uids = {ref["uid"] for ref in write.body["metadata"].get("ownerReferences", ())}
-        if owner is None or "deletionTimestamp" in owner["metadata"] or owner["metadata"]["uid"] not in uids:
+        users = (
+            owner is not None and write.kind is kinds.HTTP_ROUTE and write.name == users_route(belongs_to(write.name))
+        )
+        if owner is None or "deletionTimestamp" in owner["metadata"] or not (users or owner["metadata"]["uid"] in uids):
             return  # nothing is promised of what goes with its owner
         memory = self._of(owner)
         if write.caller.name == OPERATOR:
             paused = memory.paused_since is not None and memory.paused_since < write.caller.since
             self._demand(not paused, f"{write.name} is written although the object is paused")
             self._written(write, owner, memory)
-        elif write.kind is kinds.HTTP_ROUTE and write.verb != "status":
+        elif write.kind in ROUTES and write.verb != "status":
             memory.route_edited, memory.tampered = write.at, True
             if write.after is None:
                 memory.unrecorded.clear()
 
     def _written(self, write: Write, owner: Object, memory: Memory) -> None:
         status = owner.get("status", {})
-        if write.kind is kinds.HTTP_ROUTE and write.after and is_parked(write.after):
+        if write.kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP):
+            self._traffic_first(write, owner, status, memory)
+        if write.kind in ROUTES and write.after and is_parked(write.after):
             self._others_content(write, write.after)
             memory.parked = write.at
-        elif write.kind is kinds.HTTP_ROUTE and write.after:
+        elif write.kind in ROUTES and write.after:
             memory.tampered = False
-            self._route(write, write.after, status, memory)
-        elif write.kind is kinds.HTTP_ROUTE:
+            if write.name == users_route(owner["metadata"]["name"]):
+                self._lent(write, write.after, owner)
+            self._route(write, write.after, owner, memory)
+        elif write.kind in ROUTES:
             memory.unrecorded.clear()  # with the route goes what only it knew
             self._unasked(write, memory)
         elif write.kind is kinds.DEPLOYMENT:
             self._deployment(write, status, memory)
         elif write.kind is kinds.SERVICE and write.after and write.name == owner["metadata"]["name"]:
+            self._flipped(write, owner, memory)
             if "traffic" not in owner["spec"]:
                 before = {next(iter(write.before["spec"]["selector"].values())): 100} if write.before else {}
                 now = {next(iter(write.after["spec"]["selector"].values())): 100}
@@ -240,16 +258,56 @@ class Invariants:
         elif write.kind is kinds.SERVICE and write.after is None:
             self._unused(write, owner, memory)
 
-    def _route(self, write: Write, after: Object, status: Object, memory: Memory) -> None:
-        name = write.name
-        before = ours(name, write.before) if write.before else {}
-        weights = ours(name, after)
+    def _traffic_first(self, write: Write, owner: Object, status: Object, memory: Memory) -> None:
+        """A version that is taken back gets nothing in any route before anything else is done."""
+        withdrawal, candidate, stable = (status.get(key) for key in ("withdrawal", "candidate", "stable"))
+        if not (withdrawal and candidate and stable) or memory.route_edited >= write.caller.since:
+            return
+        given = [told for told in self._told(owner["metadata"]["name"]) if told.get(candidate["workload"])]
+        unsafe = not self._alive_throughout(stable["workload"], write.caller.since)
+        told = f"{write.name} is written while {candidate['workload']}, taken back, still has traffic: {given}"
+        self._demand(not given or unsafe, told)
+
+    def _lent(self, write: Write, after: Object, owner: Object) -> None:
+        """Of a user's route: what it adds up to, whom the Service's backend leads to, and that its object cannot be forgotten."""
+        name, told = owner["metadata"]["name"], backends(after)
+        if told.get(name) and write.before and not backends(write.before).get(name):
+            leads, service = self._gateway.leads.get(name), self._server.find(kinds.SERVICE, name)
+            selected = service["spec"]["selector"].get(LABEL_WORKLOAD) if service else None
+            self._demand(
+                leads in (None, selected), f"{name} gets traffic again while it leads to {leads}, not {selected}"
+            )
+        mine = ours(name, after)
+        if loan(name, after) is None:
+            self._demand(not mine and told.get(name), f"given back, the user's route of {name} says {told}")
+            return
+        self._demand(
+            sum(mine.values()) + told.get(name, 0) == 100, f"weights of the user's route do not add up: {told}"
+        )
+        held = FINALIZER_ADOPTED in owner["metadata"].get("finalizers", ())
+        self._demand(held, f"the user's route is lent to {name}, which could be deleted")
+
+    def _flipped(self, write: Write, owner: Object, memory: Memory) -> None:
+        """While the rule is lent and a stable version serves, the Service moves nobody: its backend gets nothing then."""
+        name = owner["metadata"]["name"]
+        route = self._server.find(kinds.HTTP_ROUTE, users_route(name))
+        adopted = "routeRef" in owner["spec"].get("traffic", {}).get("gateway", {})
+        edited = max(memory.route_edited, memory.status_lost)
+        if not (adopted and route and write.before and loan(name, route)) or write.at - edited < FORGETTING:
+            return
+        share = backends(route).get(name)
+        self._demand(not share, f"the Service {name} moves {share} % of the users of a lent rule")
+
+    def _route(self, write: Write, after: Object, owner: Object, memory: Memory) -> None:
+        name, status = owner["metadata"]["name"], owner.get("status", {})
+        before = self._shares(name, write.before) if write.before else {}
+        weights = self._shares(name, after)
         self._demand(sum(weights.values()) == 100, f"weights of {name} do not add up: {weights}")
         self._demand(all(0 <= weight <= 100 for weight in weights.values()), f"weights of {name}: {weights}")
         self._others_content(write, after)
         self._served(write, before, weights, status, memory)
         traffic = status.get("traffic") or {}
-        urgent = after["metadata"]["annotations"][ANNOTATION_INTENT].endswith("/0")
+        urgent = intent(name, after).endswith("/0")
         if traffic and weights.get(traffic["workload"], 0) != traffic["desired"]:
             leaves = urgent and not weights.get(traffic["workload"], 0)
             self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
@@ -258,7 +316,7 @@ class Invariants:
 
     def _others_content(self, write: Write, after: Object) -> None:
         if write.before:
-            same = others_share(write.name, write.before) == others_share(write.name, after)
+            same = others_share(belongs_to(write.name), write.before) == others_share(belongs_to(write.name), after)
             self._demand(same, f"what others wrote into the route of {write.name} is lost")
 
     def _unasked(self, write: Write, memory: Memory) -> None:
@@ -307,15 +365,15 @@ class Invariants:
         Not so where somebody else has just edited the route. A gateway that still serves a deleted route says so nowhere; and a
         probe sees revisions: it cannot tell from another a workload of the same one, nor one without endpoints from nothing.
         """
-        name, route = write.name, self._server.find(kinds.HTTP_ROUTE, owner["metadata"]["name"])
-        if route is None or write.at - memory.route_edited < FORGETTING:
+        name, told = write.name, self._told(owner["metadata"]["name"])
+        if not told or write.at - memory.route_edited < FORGETTING:
             return
-        share = self._gateway.in_force.get(owner["metadata"]["name"], {}).get(name, 0)
+        share = max(self._gateway.in_force.get(one, {}).get(name, 0) for one in names(owner["metadata"]["name"]))
         wanted = (owner["status"].get("traffic") or {}).get("workload", "")
         same = memory.revision_of.get(name) == memory.revision_of.get(wanted)
         answers = self.alive(name, write.caller.since) and not same
         self._demand(not (share and answers), f"{name} is deleted while the gateway sends it {share} %")
-        self._demand(name not in backends(route), f"{name} is deleted while the route names it")
+        self._demand(not any(name in one for one in told), f"{name} is deleted while a route names it")
 
 
 def _versions(status: Object) -> set[str]:

@@ -22,6 +22,7 @@ from luntra_operator.runtime.watches import Watches
 from .api_server import WATCHED, ApiServer, Object, Write, moment
 from .gateway import Gateway
 from .metrics import Metrics
+from .routes import ROUTES
 from .wire import Weather, Wire
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Process:
         labels = event["object"]["metadata"].get("labels", {})
         if kind is kinds.MODEL_DEPLOYMENT:
             _run(watches._object_event(event))
-        elif kind is kinds.HTTP_ROUTE:
+        elif kind in ROUTES:
             _run(watches._route_event(event))
         elif LABEL_DEPLOYMENT in labels:
             _run(watches._child_event(event))

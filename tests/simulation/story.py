@@ -10,7 +10,7 @@ from luntra_operator.kube import kinds
 from luntra_operator.kube.kinds import Kind
 from tests.operator.controller.fake_time import in_fake_time
 
-from .api_server import START, ApiServer
+from .api_server import START, ApiServer, belongs_to
 from .calm import Calm
 from .cluster import Cluster
 from .constancy import Constancy
@@ -20,6 +20,7 @@ from .gateway import Gateway
 from .invariants import Invariants
 from .metrics import Metrics
 from .process import Process
+from .routes import ROUTES
 from .trace import Trace
 from .troubles import Troubles
 from .users import User
@@ -148,6 +149,7 @@ class Story:
             patience=draw(("40s", "24h")),
             replicas=draw((1, 2, 2, 3)),
             split=self._rng.random() < 0.85,
+            way=self._stream("way").choice(("owned",) * 6 + ("adopted", "adopted", "grpc")),
         )
 
     async def told(self) -> Outcome:
@@ -218,15 +220,17 @@ class Story:
             (5, self._process.kill),
             (2, self._process.upgrade),
         )
+        if user.adopts:
+            happenings += ((5, user.moved_way), (5, user.reapplied))
         weights = [weight for weight, _ in happenings]
         self._rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def _meddle(self, kind: Kind, name: str) -> None:
         """Somebody is quicker than a write of the operator that is about to arrive."""
-        if not self._weather.happens(self._meddling_with_routes if kind is kinds.HTTP_ROUTE else self._meddling):
+        if not self._weather.happens(self._meddling_with_routes if kind in ROUTES else self._meddling):
             return
         for user in self._users:
-            if name == user.name and kind is kinds.HTTP_ROUTE:
+            if belongs_to(name) == user.name and kind in ROUTES:
                 self._rng.choice(
                     (user.foreign_content, user.foreign_content, user.foreign_weights, user.route_deleted)
                 )()

@@ -1,13 +1,11 @@
 """What happened, one line each, for people: when, who, what."""
 
 from collections.abc import Callable
-from typing import Any
 
-from luntra_operator.api.vocabulary import ANNOTATION_INTENT
 from luntra_operator.kube import kinds
 
-from .api_server import START, Object, Write
-from .routes import backends
+from .api_server import START, Object, Write, belongs_to
+from .routes import backends, intent
 
 
 class Trace:
@@ -69,11 +67,11 @@ def _shares(traffic: Object) -> str:
 
 
 def _route(body: Object) -> str:
-    marks: dict[str, Any] = body["metadata"].get("annotations", {})
+    said = intent(belongs_to(body["metadata"]["name"]), body)
     parents = body.get("status", {}).get("parents", [])
     seen = {one["observedGeneration"] for parent in parents for one in parent["conditions"]}
     current = "in force" if seen == {body["metadata"]["generation"]} else "not read yet"
-    return f"{backends(body)} for {marks.get(ANNOTATION_INTENT)} ({current})"
+    return f"{backends(body)} for {said or None} ({current})"
 
 
 def _pod(body: Object) -> str:
@@ -88,6 +86,7 @@ def _pod(body: Object) -> str:
 _DETAILS: dict[str, Callable[[Object], str]] = {
     kinds.MODEL_DEPLOYMENT.kind: _object,
     kinds.HTTP_ROUTE.kind: _route,
+    kinds.GRPC_ROUTE.kind: _route,
     kinds.POD.kind: _pod,
     kinds.DEPLOYMENT.kind: lambda body: f"x{body['spec']['replicas']}",
     kinds.ENDPOINT_SLICE.kind: lambda body: f"{len(body['endpoints'])} endpoints",

@@ -2,14 +2,17 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from luntra_operator.api.vocabulary import ANNOTATION_ABORT, ANNOTATION_APPROVE, ANNOTATION_RETRY, API_VERSION, KIND
 from luntra_operator.kube import kinds
+from luntra_operator.kube.kinds import Kind
 
 from .api_server import ApiServer, Caller, Object, copied
 from .cluster import Later
+from .routes import ROUTES, loan, names, users_route
 
 USER = Caller("user")
 FOREIGN = Caller("somebody")
@@ -41,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "soak": "6s",
     "paused": False,
     "host": "a.example",
+    "way": "owned",
 }
 
 
@@ -51,7 +55,10 @@ def _model(version: str) -> Object:
 
 
 def spec(declared: dict[str, Any]) -> Object:
-    """The spec of an object; `checks` is any of e (evaluation) and b (benchmark), `split` says whether there is a gateway."""
+    """The spec of an object; `checks` is any of e (evaluation) and b (benchmark), `split` says whether there is a gateway.
+
+    The `way` behind it is `owned`, `grpc` (with a GRPCRoute beside the HTTPRoute) or `adopted`.
+    """
     rollout: Object = {
         "soak": declared["soak"],
         "approval": declared["approval"],
@@ -62,7 +69,11 @@ def spec(declared: dict[str, Any]) -> Object:
         rollout["steps"] = PLANS[declared["plan"]]
     if declared["paused"]:
         rollout["paused"] = True
-    gateway = {"parentRefs": [{"name": "gateway"}], "hostnames": [declared["host"]]}
+    gateway: Object = {"parentRefs": [{"name": "gateway"}], "hostnames": [declared["host"]]}
+    if declared["way"] == "grpc":
+        gateway["grpc"] = {"hostnames": [f"grpc.{declared['host']}"]}
+    elif declared["way"] == "adopted":
+        gateway = {"mode": "Adopted", "routeRef": {"name": users_route(declared["name"])}}
     traffic = {"traffic": {"gateway": gateway}} if declared["split"] else {}
     return {
         "model": _model(declared["version"]),
@@ -73,6 +84,14 @@ def spec(declared: dict[str, Any]) -> Object:
     }
 
 
+def written(name: str) -> Object:
+    """The user's own route; its second rule is for the object of that name."""
+    docs = {"matches": [{"path": {"value": "/docs"}}], "backendRefs": [{"name": "foreign-docs", "port": 80}]}
+    model = {"name": "model", "matches": [{"path": {"value": "/"}}], "backendRefs": [{"name": name, "port": 8080}]}
+    rules = {"parentRefs": [{"name": "gateway"}], "hostnames": ["shop.example"], "rules": [docs, model]}
+    return {"metadata": {"name": users_route(name), "labels": {"team": "a"}}, "spec": rules}
+
+
 class User:
     """Declares one object, and does to it and its route whatever it is told to."""
 
@@ -80,10 +99,18 @@ class User:
         """Create the object."""
         self.name = name
         self._server, self._rng, self._later = server, rng, later
-        self.declared = DEFAULTS | declared
+        self.declared = DEFAULTS | declared | {"name": name}
         self._tokens = 0
         self.restored = False
+        self.adopts = self.declared["way"] == "adopted"
+        if self.adopts:
+            self.writes_route()
         self.create()
+
+    def writes_route(self) -> None:
+        """The route of their own, if it does not exist."""
+        if self._server.find(kinds.HTTP_ROUTE, users_route(self.name)) is None:
+            self._server.create(USER, kinds.HTTP_ROUTE, written(self.name))
 
     def create(self) -> None:
         """Create the object, unless it exists or its predecessor is not quite gone."""
@@ -123,6 +150,19 @@ class User:
     def moved_traffic(self) -> None:
         """With a gateway, or without."""
         self.declare(split=not self.declared["split"])
+
+    def moved_way(self) -> None:
+        """To a route of ours or back."""
+        self.declare(way="owned" if self.declared["way"] == "adopted" else "adopted")
+
+    def reapplied(self) -> None:
+        """Somebody replaces the user's route by what it was at first."""
+
+        def replace(route: Object) -> None:
+            route["spec"] = copied(written(self.name)["spec"])
+            route["metadata"].pop("annotations", None)
+
+        self._server.edit(FOREIGN, kinds.HTTP_ROUTE, users_route(self.name), replace)
 
     def moved_host(self) -> None:
         """Under another host name."""
@@ -211,11 +251,12 @@ class User:
         """Somebody sets the weights of our backends to anything."""
 
         def change(route: Object) -> None:
+            lent = loan(self.name, route) is not None
             for ref in _refs(route):
-                if ref["name"].startswith(f"{self.name}-w"):
+                if ref["name"].startswith(f"{self.name}-w") or (lent and ref["name"] == self.name):
                     ref["weight"] = self._rng.choice((0, 0, 10, 50, 100))
 
-        self._server.edit(FOREIGN, kinds.HTTP_ROUTE, self.name, change)
+        self._edit_route(change)
 
     def foreign_content(self) -> None:
         """Somebody adds what only they understand."""
@@ -224,7 +265,9 @@ class User:
         def change(route: Object) -> None:
             rules, what = route["spec"]["rules"], self._rng.choice((0, 0, 1, 2, 3, 4, 4))
             mine: list[Object] = [
-                rule for rule in rules if any(name.startswith(f"{self.name}-w") for name in _names(rule))
+                rule
+                for rule in rules
+                if any(name == self.name or name.startswith(f"{self.name}-w") for name in _names(rule))
             ]
             if what == 0:
                 route["metadata"].setdefault("annotations", {})["somebody/note"] = str(number)
@@ -238,11 +281,22 @@ class User:
             elif mine:
                 mine[0]["backendRefs"].append({"name": f"foreign-{number}", "port": 80, "weight": 0})
 
-        self._server.edit(FOREIGN, kinds.HTTP_ROUTE, self.name, change)
+        self._edit_route(change)
 
     def route_deleted(self) -> None:
-        """Somebody deletes the route."""
-        self._server.delete(FOREIGN, kinds.HTTP_ROUTE, self.name)
+        """Somebody deletes the route; users write theirs again before long."""
+        for kind, name in self._any_route():
+            self._server.delete(FOREIGN, kind, name)
+            if name == users_route(self.name):
+                self._later(self._rng.choice((0.5, 4.0)), self.writes_route)
+
+    def _any_route(self) -> list[tuple[Kind, str]]:
+        live = [(kind, name) for kind in ROUTES for name in names(self.name) if self._server.find(kind, name)]
+        return [self._rng.choice(live)] if live else []
+
+    def _edit_route(self, change: Callable[[Object], None]) -> None:
+        for kind, name in self._any_route():
+            self._server.edit(FOREIGN, kind, name, change)
 
 
 def _refs(route: Object) -> list[Object]:
