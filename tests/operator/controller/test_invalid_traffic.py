@@ -176,7 +176,12 @@ def fails(operator: Divided) -> None:
     operator.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
 
 
-@pytest.mark.parametrize(("broken", "bad"), [*((broken, dies) for broken in BROKEN), (BROKEN[0], fails)], ids=str)
+def _name(parameter: object) -> str:
+    """The same in every process, for those that run tests in parallel."""
+    return getattr(parameter, "__name__", str(parameter))
+
+
+@pytest.mark.parametrize(("broken", "bad"), [*((broken, dies) for broken in BROKEN), (BROKEN[0], fails)], ids=_name)
 async def test_candidate_is_taken_back_by_what_was_accepted(
     shifting: Divided, broken: object, bad: Callable[[Divided], None]
 ) -> None:
