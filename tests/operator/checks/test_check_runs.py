@@ -286,7 +286,7 @@ async def test_stable_is_left_alone_when_it_begins_to_fail(serve: Serve) -> None
     [
         ({"status": lambda number: 500 if number == 300 else 200}, {}, "ErrorRateAboveMaximum"),
         ({"delay": 0.1}, {}, "RateNotBorne"),
-        ({"delay": 0.03}, {"maxP99": "15ms"}, "P99AboveMaximum"),
+        ({"delay": 0.015}, {"maxP99": "10ms"}, "P99AboveMaximum"),
     ],
 )
 async def test_a_candidate_that_fails_as_well_is_failed(
