@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from luntra_operator.rollout.observed import Judgement, Pod
+from luntra_operator.rollout.observed import Intents, Judgement, Pod
 from tests.operator.rollout.conftest import World, spec
 
 V1, V2 = "digits-w1", "digits-w2"
@@ -145,3 +145,24 @@ def test_r13_candidate_keeps_traffic_only_if_nobody_else_can_answer(
     if not serving:
         told = world.status.conditions[0].message
         assert told.endswith("it keeps its traffic only because no pod of the stable version is ready")
+
+
+@pytest.mark.parametrize(
+    ("serving", "told"),
+    [
+        (4, "v1 serves"),
+        (1, "v1 serves with 1 of 4 pods"),
+        (0, "no pod of v1 is ready; digits-w2 keeps 30 % of the traffic until one is"),
+    ],
+)
+def test_r13_status_tells_what_a_rollback_has_left_to_serve(world: World, serving: int, told: str) -> None:
+    """Breaks if a rollback onto few pods, or onto none, reads like one onto all of them."""
+    world.spec = spec("v2").model_copy(update={"replicas": 4})
+    world.until_weight(30)
+    pods = tuple(Pod(f"{V1}-{i}", f"uid-{V1}-{i}", ready=i < serving) for i in range(4))
+    world.workloads[V1] = replace(world.workloads[V1], pods=pods, endpoints=serving)
+    world.intents = Intents(abort="v2")
+    world.until("RolledBack")
+    conditions = {one.type: one.message for one in world.status.conditions}
+    assert conditions["Available"] == told
+    assert conditions["Ready"].endswith(f"; {told}")

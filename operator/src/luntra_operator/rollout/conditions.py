@@ -32,7 +32,7 @@ def conditions(turn: Turn, waiting: Problem | None) -> list[ConditionStatus]:
     state = _state(turn, waiting)
     stable = turn.status.stable
     serving = Reason.SERVING if turn.stable_serves else Reason.NOT_SERVING
-    available = f"{stable.version} serves" if turn.stable_serves and stable else "no version has a ready endpoint"
+    available = _strength(turn, stable.version) if stable else "no version has a ready endpoint"
     excess = turn.seen.grants.excess
     over = [_condition(turn, Condition.OVER_BUDGET, True, Reason.ACCELERATORS_EXCEEDED, excess)] if excess else []
     return [
@@ -53,7 +53,7 @@ def _state(turn: Turn, waiting: Problem | None) -> _State:
     if waiting is not None and waiting.permanent:
         return _State(waiting.reason, waiting.message, stalled=True)
     if status.phase is Phase.ROLLED_BACK:
-        serving = f"{status.stable.version} keeps serving" if status.stable else "no version serves"
+        serving = _strength(turn, status.stable.version) if status.stable else "no version serves"
         refused = f"{spec.model.version} was refused ({status.rejected_reason}): {status.rejected_message}; {serving}"
         return _State(Reason.ROLLED_BACK, refused, stalled=True)
     if status.phase in _AT_REST and status.stable and waiting is None:
@@ -61,6 +61,18 @@ def _state(turn: Turn, waiting: Problem | None) -> _State:
     message = waiting.message if waiting else f"{status.phase} {spec.model.version}"
     reason = waiting.reason if waiting and waiting.reason is Reason.AWAITING_ACCELERATORS else Reason.PROGRESSING
     return _State(reason, message, moving=True)
+
+
+def _strength(turn: Turn, version: str) -> str:
+    """Whether the stable version serves, with how many pods where some are missing, and who keeps traffic where none is ready."""
+    if turn.stable_serves:
+        ready = turn.stable.ready_pods if turn.stable else 0
+        short = f" with {ready} of {turn.spec.replicas} pods" if ready < turn.spec.replicas else ""
+        return f"{version} serves{short}"
+    shares = turn.seen.route.weights if turn.seen.route else {}
+    others = [name for name, weight in shares.items() if weight and turn.seen.workload(name).endpoints]
+    kept = f"; {others[0]} keeps {shares[others[0]]} % of the traffic until one is" if others else ""
+    return f"no pod of {version} is ready{kept}"
 
 
 def _serving(turn: Turn, version: str) -> _State:
