@@ -43,14 +43,18 @@ class Cluster:
     prometheus_port: int
     share: Path
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of a kubectl against this cluster that ends with this process."""
+        kubectl = [str(binary("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--context={self.context}"]
+        return dies_with_us([*kubectl, *arguments])
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl against this cluster and return what it printed.
 
         Raises:
             HarnessError: kubectl said no; the message is kubectl's.
         """
-        command = [str(binary("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *arguments]
-        done = subprocess.run(dies_with_us(command), input=stdin or "", capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(*arguments), input=stdin or "", capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise HarnessError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout

@@ -206,6 +206,35 @@ class Arena:
             load.answers = read_answers(out)
 
     @asynccontextmanager
+    async def watched(self, kind: kinds.Kind, heard: Callable[[Object], object]) -> AsyncIterator[None]:
+        """Hear of every state of the namespace's objects of a kind, from now on, in order and as it comes."""
+        query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+        command = self._installation.cluster.command("get", "--raw", f"{kind.path(self.namespace)}?{query}")
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=2**22)
+        begun = asyncio.Event()
+
+        async def listen(lines: asyncio.StreamReader) -> None:
+            async for line in lines:
+                event = json.loads(line)
+                if event["type"] == "BOOKMARK":
+                    begun.set()
+                elif event["type"] in ("ADDED", "MODIFIED"):
+                    heard(event["object"])
+
+        assert process.stdout
+        listening = asyncio.create_task(listen(process.stdout))
+        try:
+            async with asyncio.timeout(15):
+                await begun.wait()
+            yield
+            assert not listening.done(), "the watch has ended before its time, so something may have been missed"
+        finally:
+            listening.cancel()
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    @asynccontextmanager
     async def grpc_load(self) -> AsyncIterator[GrpcLoad]:
         """Likewise over gRPC, in this process."""
         address = f"127.0.0.1:{self._installation.cluster.gateway_port}"
@@ -227,23 +256,20 @@ def _of_http_route(route: Object) -> dict[str, int]:
 
 
 class Weights:
-    """Follows a route and keeps every distinct set of weights, by workload."""
+    """Every set of weights that a route has had, by workload, and when (`at`, seconds since the epoch) it was seen."""
 
-    def __init__(self, arena: Arena, kind: kinds.Kind, read: Callable[[Object], dict[str, int]]) -> None:
-        """Nothing is seen before `run`."""
-        self._arena, self._kind, self._read = arena, kind, read
+    def __init__(self, read: Callable[[Object], dict[str, int]]) -> None:
+        """Nothing is seen before `heard`."""
+        self._read = read
         self.seen: list[dict[str, int]] = []
         self.at: list[float] = []
 
-    async def run(self) -> None:
-        """Look ten times a second until cancelled."""
-        while True:
-            for route in await self._arena.kube.list(self._kind, self._arena.namespace):
-                weights = self._read(route)
-                if not self.seen or self.seen[-1] != weights:
-                    self.seen.append(weights)
-                    self.at.append(time.time())
-            await asyncio.sleep(0.1)
+    def heard(self, route: Object) -> None:
+        """Take in a state of the route; one with the same weights as before is none of its own."""
+        weights = self._read(route)
+        if not self.seen or self.seen[-1] != weights:
+            self.seen.append(weights)
+            self.at.append(time.time())
 
     def shares(self, workload: str) -> list[int]:
         """The weights that a workload has had, in order, without repetition."""
@@ -255,12 +281,7 @@ class Weights:
 async def followed(
     arena: Arena, kind: kinds.Kind = kinds.HTTP_ROUTE, read: Callable[[Object], dict[str, int]] = _of_http_route
 ) -> AsyncIterator[Weights]:
-    """Follow the weights of the route, an object of this kind, for as long as the context lasts."""
-    weights = Weights(arena, kind, read)
-    task = asyncio.create_task(weights.run())
-    try:
+    """Follow the weights of the route, an object of this kind, for as long as the context lasts; none is missed."""
+    weights = Weights(read)
+    async with arena.watched(kind, weights.heard):
         yield weights
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
