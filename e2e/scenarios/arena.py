@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,11 @@ class Weights:
         """The weights that a workload has had, in order, without repetition."""
         found = [weights[workload] for weights in self.seen if workload in weights]
         return [weight for index, weight in enumerate(found) if index == 0 or found[index - 1] != weight]
+
+    def spans(self, workload: str) -> list[tuple[int, float]]:
+        """The weights that a workload has had, each with the seconds until the route said something else."""
+        moments = pairwise(zip(self.at, self.seen, strict=True))
+        return [(seen[workload], later - at) for (at, seen), (later, _) in moments if workload in seen]
 
 
 @asynccontextmanager
