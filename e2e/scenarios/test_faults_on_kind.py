@@ -176,6 +176,8 @@ async def test_r13_rejected_candidate_keeps_its_traffic_while_no_stable_pod_is_r
         await asyncio.sleep(3)
         assert weights.seen == [DECLARED]
         await arena.kube.delete(QUOTA, arena.namespace, "full")
+        stable = (f"--namespace={arena.namespace}", f"--selector=luntra.io/workload={V1}")
+        installation.cluster.kubectl("annotate", "replicaset", *stable, "quota=lifted")  # else it looks after a minute
         await arena.until_gone(V2)
         await asyncio.sleep(2)
     returned = weights.at[1]
