@@ -279,12 +279,15 @@ class Witness:
 
     async def run(self) -> None:
         while True:
-            look = await self._look()
-            if not self.seen or self.seen[-1] != look:
-                self.seen.append(look)
+            await self.look()
             await asyncio.sleep(0.02)
 
-    async def _look(self) -> tuple[Object | None, Object | None]:
+    async def look(self) -> None:
+        look = await self._weights()
+        if not self.seen or self.seen[-1] != look:
+            self.seen.append(look)
+
+    async def _weights(self) -> tuple[Object | None, Object | None]:
         kube, namespace = self._shop.kube, self._shop.namespace
         service = await kube.get(kinds.SERVICE, namespace, NAME)
         selected = (service or {"spec": {"selector": {}}})["spec"]["selector"].get(LABEL_WORKLOAD)
@@ -310,6 +313,7 @@ async def witnessed(shop: Shop) -> AsyncIterator[Witness]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    await witness.look()  # what ended the test may have happened since
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["at-rest", "in-mid-rollout"])
