@@ -164,7 +164,7 @@ class TestLeaving:
     ) -> None:
         with ServerProcess(spinner.folder, "--termination-delay", "0", *ALONE) as server:
             server.wait_ready()
-            [running] = busy(server, pool, rounds_for(server, 6), 1)
+            [running] = busy(server, pool, rounds_for(server, 12), 1)
             server.terminate()
             until(lambda: outcome(server, 1).startswith("UNAVAILABLE"), "the port to be refused")
             assert not running.done()

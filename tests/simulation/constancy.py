@@ -30,8 +30,9 @@ class Constancy:
         before, after = write.before, write.after
         if after is None:
             return
-        if write.kind is kinds.HTTP_ROUTE:
-            owner = belongs_to(write.name)
+        owner = belongs_to(write.name)
+        alone = write.kind in ROUTES and self._server.find(kinds.HTTP_ROUTE, owner) is None  # the other one was deleted
+        if write.kind is kinds.HTTP_ROUTE or alone:
             whole = {name for name, weight in shares(owner, backends(after), None).items() if weight == 100}
             self._whole.setdefault(owner, set()).update(whole)
         elif write.kind is kinds.SERVICE and write.name == _owner(after):

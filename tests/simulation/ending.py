@@ -99,7 +99,8 @@ def _traffic(server: ApiServer, gateway: Gateway, owner: Object, stable: str) ->
         forced = shares(name, gateway.in_force.get(route_name, {}), leads)
         if {ref: weight for ref, weight in forced.items() if weight} != wanted:
             yield f"the gateway sends {forced}, not {wanted}, by {route_name}"
-    yield from _users_route(server, owner, status.get("candidate") if adopted else None)
+    # Where the spec names no route any more, the user's carries the rollout to its end, which may wait for approval.
+    yield from _users_route(server, owner, None if owned else status.get("candidate"))
 
 
 def _users_route(server: ApiServer, owner: Object, candidate: Object | None) -> Iterator[str]:

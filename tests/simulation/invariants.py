@@ -309,6 +309,10 @@ class Invariants:
         traffic = status.get("traffic") or {}
         urgent = intent(name, after).endswith("/0")
         if traffic and weights.get(traffic["workload"], 0) != traffic["desired"]:
+            returned = write.before is not None and loan(name, write.before) is not None and loan(name, after) is None
+            moves = {workload: weight for workload, weight in before.items() if weight} != weights
+            if returned and not moves:
+                return  # the spec names another route now; the users of this one stay where they were
             leaves = urgent and not weights.get(traffic["workload"], 0)
             self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
             if traffic["workload"] in {*memory.reached, *memory.promoted}:

@@ -276,6 +276,22 @@ async def test_fix_takes_over_from_a_stable_version_that_is_dead(stable: Adoptin
     assert stable.restored
 
 
+async def test_version_that_serves_on_for_a_dead_stable_one_is_no_contention(shifting: Adopting) -> None:
+    """Breaks if our own unfinished work counts as somebody's repeated edits: the fix would wait for a person; found by the simulation."""
+    for number in range(2):
+        labels = shifting.kube.peek(kinds.POD, f"digits-w1-{number}")["metadata"]["labels"]
+        shifting.pod(f"digits-w1-{number}", labels, ready=False)
+        fresh = {**labels, "luntra.io/workload": "digits-w3"}
+        shifting.pod(f"digits-w3-{number}", fresh, ready=False)
+    shifting.roll_out("v3")
+    await shifting.rest(10)
+    for number in range(2):
+        shifting.pod(f"digits-w3-{number}", fresh)
+    await shifting.rest(120)
+    assert (shifting.status["phase"], shifting.status["stable"]["version"]) == ("Stable", "v3")
+    assert shifting.restored
+
+
 async def test_backend_of_ours_goes_only_after_it_gets_no_requests_any_more(stable: Adopting) -> None:
     """Breaks if a rule goes back in one write: a proxy that drops the backend before it hears of the route answers 503."""
     stable.roll_out()

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from luntra_operator.api.traffic import GrpcTraffic
 from luntra_operator.api.vocabulary import Reason
 from luntra_operator.rollout import actions
 from luntra_operator.rollout.evidence import obstacle
@@ -160,6 +161,21 @@ def test_delay_stands_in_for_answers_only_from_when_the_route_was_written(hostil
     assert hostile.status.traffic.observed is None
     hostile.run(seconds=2)
     assert hostile.status.traffic.observed_by == "Delay"
+
+
+def test_answers_over_http_do_not_speak_for_grpc(hostile: HostileWorld) -> None:
+    """Breaks if a version is deleted to which the gateway still sends gRPC: simulated stories had it happen."""
+    asked = declared("v2", "patient")
+    assert asked.traffic
+    assert asked.gateway
+    both = asked.gateway.model_copy(update={"grpc": GrpcTraffic(hostnames=["grpc.digits.example"])})
+    hostile.spec = asked.model_copy(update={"traffic": asked.traffic.model_copy(update={"gateway": both})})
+    hostile.until_weight(30)
+    traffic = hostile.status.traffic
+    assert traffic
+    assert traffic.accepted_at
+    assert traffic.observed_by == "Probe"
+    assert hostile.now - traffic.accepted_at >= timedelta(seconds=5)
 
 
 def test_delay_counts_from_when_the_controller_of_the_gateway_has_read_the_route(hostile: HostileWorld) -> None:

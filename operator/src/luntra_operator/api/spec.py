@@ -169,6 +169,11 @@ class ModelDeploymentSpec(ApiModel):
         return self.gateway is not None or self.istio is not None
 
     @property
+    def grpc(self) -> bool:
+        """Whether gRPC is divided too, beside HTTP."""
+        return self.gateway is not None and self.gateway.grpc is not None
+
+    @property
     def preview(self) -> Preview | None:
         """How to reach a new version whatever its weight, if there is a way."""
         return self.gateway.preview if self.gateway else None

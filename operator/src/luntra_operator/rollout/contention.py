@@ -12,7 +12,7 @@ from luntra_operator.api.vocabulary import Phase, Reason
 from .actions import Event
 from .intents import asked, handled
 from .observed import Problem
-from .settle import shares, target_weights
+from .settle import intent, shares, target_weights
 from .turn import Decision, Turn
 
 REPAIRS = 3
@@ -20,11 +20,17 @@ WINDOW = timedelta(seconds=60)
 
 
 def repairs(turn: Turn) -> list[datetime]:
-    """`status.repairs`, with this turn if somebody has undone a write that had been seen in the route."""
+    """`status.repairs`, with this turn if somebody has undone a write that had been seen in the route.
+
+    Weights that carry an older decision of ours are our own unfinished work, as where a version that was superseded serves on
+    for a stable one that cannot.
+    """
     status, traffic, route = turn.status, turn.status.traffic, turn.seen.route
     if turn.spec.adopted is None or status.candidate is None or status.observed_generation != turn.seen.generation:
         return []
     if contended(status) or route is None or traffic is None or traffic.written != traffic.desired:
+        return status.repairs
+    if route.intent not in (None, intent(turn)):
         return status.repairs
     target = target_weights(turn) or {}
     missing = traffic.workload in target and traffic.workload not in route.weights

@@ -28,8 +28,8 @@ from .contention import yielded
 from .lending import giving_back, returnable
 from .observed import Route
 from .parking import forgotten_routes
-from .settle import intent, previewed, selected_workload, shares, target_weights
-from .turn import Turn
+from .settle import intent, previewed, selected_workload, shares, target_weights, told_of_all
+from .turn import Timers, Turn
 
 
 def converge(turn: Turn) -> tuple[Action, ...]:
@@ -171,7 +171,7 @@ def _unreached(turn: Turn, workload: str) -> bool:
     if traffic is None or traffic.observed == traffic.desired:
         return True
     silent = answers is not None and (version is None or version.revision not in answers)
-    return silent and not turn.stable_serves
+    return silent and not turn.stable_serves and told_of_all(turn, traffic, Timers())
 
 
 def _forgotten(turn: Turn) -> list[Action]:

@@ -2,7 +2,7 @@
 
 A weight is *settled* when the route carries it, the gateway's controller has accepted exactly that
 generation, and answers through the gateway agree. Where the gateway cannot be asked, a delay stands
-in for the answers, and the status says so.
+in for the answers, and the status says so. Answers over HTTP say nothing of gRPC: there both are waited for.
 
 A backend is *introduced* before it gets traffic: named at weight 0 until the data plane had time to learn
 of it, because a proxy may hear of a route before it hears of the backend that the route names.
@@ -96,12 +96,12 @@ def _revisions(turn: Turn) -> dict[str, str]:
 def next_look(turn: Turn, timers: Timers) -> float:
     """Seconds until it is worth looking whether the data plane follows what was written.
 
-    That its controller has accepted it comes as an event; of an introduction no answer tells, only its delay.
+    That its controller has accepted it comes as an event; of an introduction and of gRPC no answer tells, only the delay.
     """
     traffic = turn.status.traffic
     if traffic is None or traffic.accepted_at is None:
         return timers.acceptance_poll
-    if not introducing(turn):
+    if not introducing(turn) and not turn.spec.grpc:
         return timers.settle_poll
     return max(timers.settle_poll, timers.settle_fallback - turn.since(traffic.accepted_at))
 
@@ -132,10 +132,9 @@ def follow(turn: Turn, timers: Timers) -> TrafficStatus | None:
     present = traffic.model_copy(update={"written": written, "settling_since": since, **nothing})
     if not _accepted(turn):
         return present
-    accepted = traffic.accepted_at or turn.now
-    witness = _witness(turn, present, turn.since(accepted) >= timers.settle_fallback)
-    seen = {"observed": written if witness else None, "observed_by": witness}
-    return present.model_copy(update={"accepted_at": accepted, **seen})
+    accepted = present.model_copy(update={"accepted_at": traffic.accepted_at or turn.now})
+    witness = _witness(turn, accepted, timers)
+    return accepted.model_copy(update={"observed": written if witness else None, "observed_by": witness})
 
 
 def _accepted(turn: Turn) -> bool:
@@ -169,14 +168,23 @@ def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
     return turn.seen.route.weights.get(traffic.workload, None if introducing(turn) else 0)
 
 
-def _witness(turn: Turn, traffic: TrafficStatus, late: bool) -> str | None:
+def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
     """What shows that the data plane follows; None if nothing does yet."""
     answers = turn.seen.answers if turn.spec.divides else None
     if answers is not None and not _agrees(turn, traffic, answers):
         return None
-    if answers is not None and not introducing(turn):  # no answer can tell that a backend without traffic is known
-        return "Probe"
-    return "Delay" if late else None
+    if answers is None or introducing(turn):  # no answer can tell that a backend without traffic is known
+        return "Delay" if _late(turn, traffic, timers) else None
+    return "Probe" if told_of_all(turn, traffic, timers) else None
+
+
+def told_of_all(turn: Turn, traffic: TrafficStatus, timers: Timers) -> bool:
+    """Whether what answers over HTTP goes for all of the traffic; gRPC gets a delay, as nobody asks there."""
+    return not turn.spec.grpc or _late(turn, traffic, timers)
+
+
+def _late(turn: Turn, traffic: TrafficStatus, timers: Timers) -> bool:
+    return traffic.accepted_at is not None and turn.since(traffic.accepted_at) >= timers.settle_fallback
 
 
 def _agrees(turn: Turn, traffic: TrafficStatus, answers: Mapping[str, int]) -> bool:
