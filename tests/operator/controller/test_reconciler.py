@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from luntra_operator.api.vocabulary import Reason
-from luntra_operator.controller.reconcile import LONGEST_CONFLICT, REFUSED_RETRY, REPORT_INTERVAL, event_object
+from luntra_operator.controller.events import event_object
+from luntra_operator.controller.reconcile import LONGEST_CONFLICT, REFUSED_RETRY, REPORT_INTERVAL
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import ConflictError, KindMissingError, RefusedError, UnavailableError
 from luntra_operator.rollout.actions import Event

@@ -3,7 +3,6 @@
 Level-triggered: the key is all that it is told. Whatever fails raises, and the queue tries again.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,11 +13,11 @@ from luntra_operator.api.revision import revision_hash
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.api.validation import InvalidSpecError, parse_spec
-from luntra_operator.api.vocabulary import API_VERSION, FIELD_MANAGER, KIND, Phase, Reason
+from luntra_operator.api.vocabulary import Phase, Reason
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
-from luntra_operator.kube.errors import ConflictError, KubeError, RefusedError, UnavailableError
-from luntra_operator.rollout.actions import Event, Plan, SelectWorkload, WriteRoute
+from luntra_operator.kube.errors import ConflictError, RefusedError, UnavailableError
+from luntra_operator.rollout.actions import SelectWorkload, WriteRoute
 from luntra_operator.rollout.conditions import refused
 from luntra_operator.rollout.observed import Judgement
 from luntra_operator.rollout.plan import plan
@@ -26,6 +25,7 @@ from luntra_operator.rollout.settle import follow
 from luntra_operator.rollout.turn import Timers, Turn
 from luntra_operator.workloads.merge import TemplateError
 
+from .events import post
 from .execute import Executor, Images
 from .finalizer import farewell
 from .fleet import Fleet
@@ -171,7 +171,7 @@ class Reconciler:
             if not spec.paused:
                 await executor.hand_out_keys()
         finally:  # what was decided has happened, whether or not all of it could be carried out yet
-            await self._post_events(owner, planned)
+            await post(self._kube, owner, planned, self._clock())
         wishes = (planned.requeue_after, postponed, again, recount)
         return min((wish for wish in wishes if wish is not None), default=None)
 
@@ -262,46 +262,6 @@ class Reconciler:
             return self._patience(key)
         self._conflicts.pop(key, None)
         return postponed if again is None else again
-
-    async def _post_events(self, owner: Object, planned: Plan) -> None:
-        for event in planned.events:
-            body = event_object(owner, event, planned.status.attempt, self._clock())
-            try:
-                await self._kube.create(kinds.EVENT, body)
-            except ConflictError:
-                continue  # the same transition was announced before a restart
-            except KubeError as error:
-                log.warning("event %s of %s could not be written: %s", event.reason, owner["metadata"]["name"], error)
-
-
-def event_object(owner: Object, event: Event, attempt: int, now: datetime) -> Object:
-    """A core/v1 Event; its name is a hash of the transition, so that a repeated turn announces it once."""
-    meta = owner["metadata"]
-    identity = f"{meta['uid']}/{attempt}/{event.reason}/{event.message}"
-    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{meta['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
-            "namespace": meta["namespace"],
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": event.type,
-        "reason": str(event.reason),
-        "message": event.message[:1024],
-        "source": {"component": FIELD_MANAGER},
-        "reportingComponent": FIELD_MANAGER,
-        "firstTimestamp": moment,
-        "lastTimestamp": moment,
-        "count": 1,
-    }
 
 
 def _decisions(status: ModelDeploymentStatus) -> dict[str, Any]:
