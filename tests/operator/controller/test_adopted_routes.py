@@ -281,12 +281,11 @@ async def test_version_that_serves_on_for_a_dead_stable_one_is_no_contention(shi
     for number in range(2):
         labels = shifting.kube.peek(kinds.POD, f"digits-w1-{number}")["metadata"]["labels"]
         shifting.pod(f"digits-w1-{number}", labels, ready=False)
-        fresh = {**labels, "luntra.io/workload": "digits-w3"}
-        shifting.pod(f"digits-w3-{number}", fresh, ready=False)
+        shifting.pod(f"digits-w3-{number}", {})  # keeps the place of one that is not there yet
     shifting.roll_out("v3")
     await shifting.rest(10)
     for number in range(2):
-        shifting.pod(f"digits-w3-{number}", fresh)
+        shifting.pod(f"digits-w3-{number}", {**labels, "luntra.io/workload": "digits-w3"})
     await shifting.rest(120)
     assert (shifting.status["phase"], shifting.status["stable"]["version"]) == ("Stable", "v3")
     assert shifting.restored
@@ -301,6 +300,23 @@ async def test_backend_of_ours_goes_only_after_it_gets_no_requests_any_more(stab
         if not seen or seen[-1] != stable.shares():
             seen.append(stable.shares())
     assert seen[-3:] == [{"digits": 0, "digits-w2": 100}, {"digits": 100, "digits-w2": 0}, {"digits": 1}]
+
+
+async def test_r18_workload_stays_until_a_rule_that_goes_back_has_forgotten_it(stable: Adopting) -> None:
+    """Breaks if the user's route names a Service for a moment that is gone; found by the simulation."""
+    stable.roll_out(soak="1h")
+    await stable.rest(40)
+    stable.reapply()
+    await stable.rest(1)
+    assert stable.shares()["digits-w1"] == 0
+    stable.edit(traffic=None)
+    stable.roll_out(steps=[], soak="1s")
+    for _ in range(200):
+        await stable.rest(0.2)
+        assert "digits-w1" in {*stable.kube.names(kinds.SERVICE)} or "digits-w1" not in stable.shares()
+    assert "digits-w1" not in stable.kube.names(kinds.SERVICE)
+    await stable.rest(10)
+    assert stable.restored
 
 
 async def test_r18_candidate_that_dies_on_the_way_to_a_plain_service_gets_nothing_at_once(shifting: Adopting) -> None:

@@ -22,7 +22,7 @@ from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KindMissingError
 from luntra_operator.rollout.observed import Intents, Observed, Parked, Problem, Route
 from luntra_operator.traffic import routes
-from luntra_operator.traffic.adopted import homed
+from luntra_operator.traffic.adopted import homed, returning
 from luntra_operator.traffic.provider import Endpoint, Found, Obstacle, Ref
 from luntra_operator.workloads.naming import metadata, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
@@ -148,6 +148,7 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         service_follows=main is None or readers.same_endpoints(children.slices, name, _selected(main)),
         borrowed=routes.borrowed(endpoint(owner, spec, children), children.routes),
         homed=homed(endpoint(owner, spec, children), children.routes),
+        returning=returning(endpoint(owner, spec, children), children.routes),
         held=FINALIZER_ADOPTED in owner["metadata"].get("finalizers", ()),
         service_owned=main is None or owned_by(owner, main),
         checks=check_runs(children.jobs, children.pods, names),

@@ -152,7 +152,7 @@ def _leftovers(turn: Turn) -> list[Action]:
     wanted = {version.workload for version in _versions(turn)}
     route = turn.seen.route
     named = {*route.weights, route.preview} if route else set()
-    named |= {turn.seen.service}
+    named |= {turn.seen.service} | turn.seen.returning
     named |= turn.seen.parked.named if turn.seen.parked else set()
     # A route of the user's to a Service that never was leads nobody anywhere, whatever the gateway says of it.
     nowhere = route is not None and not route.weights and turn.seen.service is None

@@ -156,10 +156,10 @@ class Observed:
     of the route has to wait, `unkept` why sessions would not stay with one version, `conflict` which route is not ours;
     `service` is the workload that the Service <name>
     selects, `service_follows` whether its endpoints are that workload's; `borrowed` are the user's own routes that have our weights
-    in them, `homed`: only the user's backends in them get requests, `held`: the object's deletion waits for them; `answers` counts
-    by revision what the data plane answered just now, None where it was not or could not be asked; `checks` has the last try by
-    check and workload; `judgements` are those of the version that
-    gets or got the traffic last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
+    in them, `homed`: only the user's backends in them get requests, `returning` what those that go back still name, `held`: the
+    object's deletion waits for them; `answers` counts by revision what the data plane answered just now, None where it was not or could
+    not be asked; `checks` has the last try by check and workload; `judgements` are those of the version that gets or got the traffic
+    last; `refusal` says why no workload of today's spec can be rendered, `invalid` why it cannot even
     be read: then what is planned by stands in for it, and nothing but a retreat is decided.
     """
 
@@ -179,6 +179,7 @@ class Observed:
     service_follows: bool = True
     borrowed: frozenset[str] = frozenset()
     homed: bool = True
+    returning: frozenset[str] = frozenset()
     held: bool = False
     service_owned: bool = True
     checks: Mapping[tuple[str, str], CheckRun] = field(default_factory=dict)

@@ -168,6 +168,12 @@ def homed(endpoint: Endpoint, found: Found) -> bool:
     return all(one.homed for one in list(_strays(endpoint, found)) or mine)
 
 
+def returning(endpoint: Endpoint, found: Found) -> frozenset[str]:
+    """Workloads that routes which the spec names no more still have at 0, before they are the user's own again."""
+    rules = (rule for rule in _strays(endpoint, found) if rule.homed)
+    return frozenset(filter(None, (rule.workload(ref) for rule in rules for ref in rule.refs)))
+
+
 def _state(rule: Rule) -> RouteState:
     current, message = in_force(rule.route)
     known = rule.loan or loan.Loan()
