@@ -323,6 +323,11 @@ class Invariants:
             same = others_share(belongs_to(write.name), write.before) == others_share(belongs_to(write.name), after)
             self._demand(same, f"what others wrote into the route of {write.name} is lost")
 
+    def _parked(self, route: str) -> bool:
+        """Whether the proxies serve a route for no host any more that anybody asks for."""
+        hosts = self._gateway.hosts_in_force.get(route, set())
+        return bool(hosts) and all(host.startswith(HOST_PARKED) for host in hosts)
+
     def _unasked(self, write: Write, memory: Memory) -> None:
         """A gateway may forget a deleted route's backends before the route: by then nobody must be sent to them."""
         asked = {host for host in self._gateway.hosts_in_force.get(write.name, ()) if not host.startswith(HOST_PARKED)}
@@ -372,7 +377,8 @@ class Invariants:
         name, told = write.name, self._told(owner["metadata"]["name"])
         if not told or write.at - memory.route_edited < FORGETTING:
             return
-        share = max(self._gateway.in_force.get(one, {}).get(name, 0) for one in names(owner["metadata"]["name"]))
+        routes = [one for one in names(owner["metadata"]["name"]) if not self._parked(one)]
+        share = max((self._gateway.in_force.get(one, {}).get(name, 0) for one in routes), default=0)
         wanted = (owner["status"].get("traffic") or {}).get("workload", "")
         same = memory.revision_of.get(name) == memory.revision_of.get(wanted)
         answers = self.alive(name, write.caller.since) and not same
