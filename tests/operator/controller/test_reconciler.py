@@ -257,6 +257,7 @@ async def test_last_part_of_a_workload_whose_deletion_was_cut_short_goes_too(sta
     stable.kube.put(
         kinds.POD_DISRUPTION_BUDGET, {"metadata": {**budget["metadata"], "name": "digits-w7", "labels": labels}}
     )
+    stable.now += timedelta(seconds=6)
     await stable.settle()
     assert stable.kube.names(kinds.POD_DISRUPTION_BUDGET) == ["digits-w1"]
 

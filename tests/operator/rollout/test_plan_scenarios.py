@@ -82,6 +82,7 @@ def test_r3_candidate_that_never_gets_ready_is_refused_with_its_own_reason(
     assert world.weights == []
     assert world.status.rejected_reason == reason
     assert problem.message in (world.status.rejected_message or "")
+    world.run(seconds=6)
     assert list(world.workloads) == [V1]
     assert world.condition["Ready"] == ("False", "RolledBack")
     assert world.condition["Stalled"][0] == "True"
@@ -147,6 +148,7 @@ def test_r4_death_of_the_candidate_takes_its_traffic_in_the_same_turn(world: Wor
     assert world.status.phase == "RollingBack"
     world.until("RolledBack")
     assert world.status.rejected_reason == "CandidateDied"
+    world.run(seconds=6)
     assert V2 not in world.workloads
     assert all(weights.get(V2, 0) <= 30 for weights in world.weights)
 
@@ -261,6 +263,7 @@ def test_new_revision_ends_the_soak_first(world: World) -> None:
     world.until("Shifting")
     assert world.weights[-1] == {V2: 100, V3: 0}
     world.until_weight(10)
+    world.run(seconds=6)
     assert V1 not in world.workloads
 
 
@@ -293,6 +296,7 @@ def test_candidate_that_fails_a_check_never_gets_traffic(world: World, check: st
     assert world.weights == []
     assert world.status.rejected_reason == f"{check.capitalize()}Failed"
     assert "accuracy 0.4 is below min 0.9" in (world.status.rejected_message or "")
+    world.run(seconds=6)
     assert V2 not in world.workloads
 
 

@@ -28,7 +28,7 @@ from .contention import yielded
 from .lending import giving_back, returnable
 from .observed import Route
 from .parking import forgotten_routes
-from .settle import intent, previewed, selected_workload, shares, target_weights, told_of_all
+from .settle import intent, previewed, selected_workload, shares, target_weights
 from .turn import Timers, Turn
 
 
@@ -149,29 +149,46 @@ def _checks(turn: Turn) -> list[Action]:
 
 def _leftovers(turn: Turn) -> list[Action]:
     """Workloads that no version needs, no route names and no proxy sends to any more."""
+    return [DeleteWorkload(name) for name in _spare(turn) if _unreached(turn, name)]
+
+
+def _spare(turn: Turn) -> list[str]:
+    """Workloads that no version needs and no route names; none while a gateway's controller has something of it to read."""
     wanted = {version.workload for version in _versions(turn)}
-    route = turn.seen.route
+    route, parked = turn.seen.route, turn.seen.parked
     named = {*route.weights, route.preview} if route else set()
-    named |= {turn.seen.service} | turn.seen.returning
-    named |= turn.seen.parked.named if turn.seen.parked else set()
+    named |= {turn.seen.service} | turn.seen.returning | (parked.named if parked else set())
     # A route of the user's to a Service that never was leads nobody anywhere, whatever the gateway says of it.
     nowhere = route is not None and not route.weights and turn.seen.service is None
-    if route is not None and not route.current and not nowhere:
-        return []
-    leftovers = sorted(name for name in turn.seen.workloads if name not in wanted | named)
-    return [DeleteWorkload(name) for name in leftovers if _unreached(turn, name)]
+    unread = (route is not None and not route.current and not nowhere) or (parked is not None and not parked.read)
+    return [] if unread else sorted(name for name in turn.seen.workloads if name not in wanted | named)
 
 
 def _unreached(turn: Turn, workload: str) -> bool:
     """Whether the data plane is seen to follow what it was told last; it may be behind the gateway's controller.
 
-    Where the stable version cannot answer, nothing agrees with its weight for long: then it is enough that the leftover answers nothing.
+    A look may miss a small share, so the delay passes besides. Where the stable version cannot answer, nothing agrees with its weight for
+    long: then it is enough that the leftover answers nothing.
     """
     traffic, answers, version = turn.status.traffic, turn.seen.answers, turn.seen.versions.get(workload)
-    if traffic is None or traffic.observed == traffic.desired:
+    if traffic is None:
         return True
     silent = answers is not None and (version is None or version.revision not in answers)
-    return silent and not turn.stable_serves and told_of_all(turn, traffic, Timers())
+    followed = traffic.observed == traffic.desired or (silent and not turn.stable_serves)
+    return followed and _remaining(turn) <= 0
+
+
+def _remaining(turn: Turn) -> float:
+    """Seconds for which a proxy may still do as it was told before; none is known of what was accepted long ago."""
+    traffic = turn.status.traffic
+    accepted = traffic.accepted_at if traffic else None
+    return 0.0 if accepted is None else Timers().settle_fallback - turn.since(accepted)
+
+
+def next_leftover(turn: Turn) -> list[float]:
+    """Seconds until workloads that nobody needs may go, where there are any that have to wait."""
+    left = _remaining(turn)
+    return [left] if left > 0 and _spare(turn) else []
 
 
 def _forgotten(turn: Turn) -> list[Action]:

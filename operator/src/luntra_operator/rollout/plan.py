@@ -17,7 +17,7 @@ from .analysis import recorded
 from .checking import check
 from .conditions import conditions
 from .contention import contended, hold, repairs, yielded
-from .converge import converge
+from .converge import converge, next_leftover
 from .intents import asked, handled
 from .lending import adopted, followed_service, held_first, resting, returnable
 from .observed import Problem
@@ -129,7 +129,7 @@ def _wake(turn: Turn, decision: Decision, limits: Timers, actions: tuple[Action,
     lent = turn.seen.borrowed and (resting(turn) or (route and route.widened)) and not returnable(turn)
     ends = [decision.wake] if decision.wake is not None else []
     ends += [limits.settle_fallback] if lent else []
-    ends += next_parking(turn, limits, actions)
+    ends += next_parking(turn, limits, actions) + next_leftover(turn)
     if traffic is None or traffic.observed == traffic.desired or not told or yielded(turn):
         return min(ends, default=None)
     waited = turn.since(traffic.accepted_at)

@@ -175,12 +175,8 @@ def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
         return None
     if answers is None or introducing(turn):  # no answer can tell that a backend without traffic is known
         return "Delay" if _late(turn, traffic, timers) else None
-    return "Probe" if told_of_all(turn, traffic, timers) else None
-
-
-def told_of_all(turn: Turn, traffic: TrafficStatus, timers: Timers) -> bool:
-    """Whether what answers over HTTP goes for all of the traffic; gRPC gets a delay, as nobody asks there."""
-    return not turn.spec.grpc or _late(turn, traffic, timers)
+    # Nobody asks over gRPC.
+    return "Probe" if not turn.spec.grpc or _late(turn, traffic, timers) else None
 
 
 def _late(turn: Turn, traffic: TrafficStatus, timers: Timers) -> bool:
