@@ -44,19 +44,19 @@ class Plan:
 
 WHOLE = Plan(
     objects=16,
-    slow_rounds=2,
-    fast_rounds=5,
-    deaths=7,
-    patience=60.0,
-    whole=6,
-    echoes=200,
+    slow_rounds=1,
+    fast_rounds=4,
+    deaths=4,
+    patience=45.0,
+    whole=4,
+    echoes=100,
     idle_objects=50,
     idle_seconds=600.0,
     intervals=(1, 60),
-    ticking_seconds=180.0,
+    ticking_seconds=120.0,
     sizes=(1, 50, 200, 1000),
     rolling=50,
-    window=45.0,
+    window=30.0,
 )
 QUICK = Plan(
     objects=4,

@@ -24,10 +24,14 @@ def pages(results: Results) -> dict[Path, str]:
 
 
 def main() -> int:
-    """Run the command; 1 if there is no run to publish. A quick one is published as such: the page says so first of all."""
-    return publish(
-        "operator", RESULTS, read, lambda results: "a run that broke off" if results.broken_off else None, pages
-    )
+    """Run the command; 1 if there is no whole run to publish."""
+    return publish("operator", RESULTS, read, _fault, pages)
+
+
+def _fault(results: Results) -> str | None:
+    if results.broken_off:
+        return "a run that broke off"
+    return "a quick run" if results.quick else None
 
 
 if __name__ == "__main__":

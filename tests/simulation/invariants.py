@@ -261,7 +261,10 @@ class Invariants:
     def _traffic_first(self, write: Write, owner: Object, status: Object, memory: Memory) -> None:
         """A version that is taken back gets nothing in any route before anything else is done."""
         withdrawal, candidate, stable = (status.get(key) for key in ("withdrawal", "candidate", "stable"))
-        if not (withdrawal and candidate and stable) or memory.route_edited >= write.caller.since:
+        edited = min(
+            write.caller.since, write.at - FORGETTING
+        )  # a share that somebody gives it now goes in the next turn
+        if not (withdrawal and candidate and stable) or memory.route_edited >= edited:
             return
         given = [told for told in self._told(owner["metadata"]["name"]) if told.get(candidate["workload"])]
         unsafe = not self._alive_throughout(stable["workload"], write.caller.since)
@@ -310,8 +313,8 @@ class Invariants:
         urgent = intent(name, after).endswith("/0")
         if traffic and weights.get(traffic["workload"], 0) != traffic["desired"]:
             returned = write.before is not None and loan(name, write.before) is not None and loan(name, after) is None
-            moves = {workload: weight for workload, weight in before.items() if weight} != weights
-            if returned and not moves:
+            moved = {workload: weight for workload, weight in before.items() if weight}
+            if returned and moved in ({}, weights):
                 return  # the spec names another route now; the users of this one stay where they were
             leaves = urgent and not weights.get(traffic["workload"], 0)
             self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
@@ -379,7 +382,7 @@ class Invariants:
             return
         routes = [one for one in names(owner["metadata"]["name"]) if not self._parked(one)]
         share = max((self._gateway.in_force.get(one, {}).get(name, 0) for one in routes), default=0)
-        wanted = (owner["status"].get("traffic") or {}).get("workload", "")
+        wanted = (owner.get("status", {}).get("traffic") or {}).get("workload", "")
         same = memory.revision_of.get(name) == memory.revision_of.get(wanted)
         answers = self.alive(name, write.caller.since) and not same
         self._demand(not (share and answers), f"{name} is deleted while the gateway sends it {share} %")

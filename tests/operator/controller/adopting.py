@@ -112,7 +112,8 @@ class Adopting(Operator):
         route["status"] = {"parents": [{"parentRef": {"name": "gateway"}, "conditions": accepted}]}
         known = [workload for at, workload in self._leads if at + LAG <= self.now] or [w for _, w in self._leads[:1]]
         total: dict[str, int] = {}
-        for name, weight in (self.shares(route["metadata"]["name"]) if known else {}).items():
+        where = (route["metadata"]["name"], int(route["metadata"]["name"] == ROUTE))
+        for name, weight in (self.shares(*where) if known else {}).items():
             workload = known[-1] if name == "digits" else name
             total[workload] = total.get(workload, 0) + weight
         served = {name: weight * 100 // sum(total.values()) for name, weight in total.items() if weight}

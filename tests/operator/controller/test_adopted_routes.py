@@ -380,7 +380,13 @@ async def test_superseded_first_version_goes_although_the_route_leads_nowhere_ye
 
 
 @pytest.mark.parametrize(
-    "traffic", [{"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}}, None], ids=["adopted", "dropped"]
+    "traffic",
+    [
+        {"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}},
+        None,
+        {"gateway": {"parentRefs": [{"name": "gateway"}]}},
+    ],
+    ids=["adopted", "dropped", "owned"],
 )
 async def test_r13_route_is_not_given_back_to_a_stable_version_that_is_dead(
     shifting: Adopting, traffic: Object | None
@@ -397,4 +403,20 @@ async def test_r13_route_is_not_given_back_to_a_stable_version_that_is_dead(
     for number in range(2):
         shifting.pod(f"digits-w1-{number}", labels)
     await shifting.rest(60)
+    assert shifting.restored
+
+
+async def test_r13_route_is_not_given_back_to_a_dead_stable_version_because_another_serves(shifting: Adopting) -> None:
+    """Breaks if the end of a loan is taken for a change of frame that moves nobody; found by the simulation."""
+    labels = shifting.kube.peek(kinds.POD, "digits-w1-0")["metadata"]["labels"]
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels, ready=False)
+    shifting.edit(traffic={"gateway": {"parentRefs": [{"name": "gateway"}]}})
+    await shifting.rest(30)
+    assert shifting.shares("digits", 0) == {"digits-w1": 80, "digits-w2": 20}
+    assert shifting.status["traffic"]["observed"] == 20
+    assert shifting.shares() == {"digits": 80, "digits-w2": 20}
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels)
+    await shifting.rest(30)
     assert shifting.restored

@@ -86,9 +86,12 @@ def _frame(turn: Turn, route: Route | None) -> FrameChange:
         return "Keep"  # the new frame is written when all of it can be
     if route.frame != turn.seen.frame:
         return "Widen"
-    traffic = turn.status.traffic
+    traffic, stable = turn.status.traffic, turn.status.stable
     followed = traffic is not None and traffic.observed == traffic.desired
-    return "Replace" if route.widened and followed and returnable(turn) else "Keep"
+    # What is lent and not named any more goes back with all of its traffic to the stable version.
+    lent = bool(turn.seen.borrowed) and stable is not None
+    back = not lent or _safe(turn, {stable.workload: 100} if stable else {}, route.weights)
+    return "Replace" if route.widened and followed and returnable(turn) and back else "Keep"
 
 
 def _safe(turn: Turn, wanted: Mapping[str, int], present: Mapping[str, int]) -> bool:
