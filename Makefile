@@ -96,7 +96,7 @@ bench: bench-serving bench-operator ## Benchmarks against the peers
 bench-serving: setup ## The model server beside Triton's Python backend, MLServer and KServe, 25 minutes (QUICK=1: 4)
 	@$(RUN) python -m benchmarks.serving $(if $(QUICK),--quick)
 
-bench-operator: setup ## The operator beside Flagger on a real API server, 35 minutes (QUICK=1: 10)
+bench-operator: setup ## The operator beside Flagger on a real API server, 40 minutes (QUICK=1: 10)
 	@$(RUN) python -m benchmarks.operator $(if $(QUICK),--quick)
 
 clean: ## Remove what was built in this folder; the cache in ~/.cache/luntra and the cluster stay
