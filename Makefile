@@ -35,7 +35,7 @@ simulate: setup ## The whole controller in a simulated world, one story per seed
 	@$(RUN) python -m tests.simulation --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1)
 
 integration: setup binaries ## The chart, and the operator against a real API server (helm, etcd, kube-apiserver as processes)
-	@$(PYTEST) --numprocesses 2 --dist loadfile tests/charts tests/integration
+	@$(PYTEST) tests/charts tests/integration
 
 e2e: setup binaries pilot cluster-up images ## The scenarios and the demo on a real kind cluster
 	@$(PYTEST) e2e/scenarios
