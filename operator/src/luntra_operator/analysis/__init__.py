@@ -1,0 +1,1 @@
+"""Pure statistics: is the candidate worse than the stable version by more than is allowed?"""
