@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from benchmarks.operator.contenders.protocol import Contender
+    from benchmarks.operator.journal import Journal
     from benchmarks.operator.plan import Plan
     from benchmarks.operator.stage import Stage
     from benchmarks.serving.process import ServerProcess
@@ -155,12 +157,17 @@ class Fleet:
             mark, writes = time.time(), len(journal.routes[key])
             edit = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 50}]
             await self._stage.kube.patch(kinds.HTTP_ROUTE, *key, edit)
-            if await journal.until(lambda key=key, writes=writes: len(journal.routes[key]) > writes, 10):  # type: ignore[misc] # see echo
+            if await journal.until(partial(_written_since, journal, key, writes), 10):
                 own = [one for one in journal.since(mark, PERSON) if (one.namespace, one.name) == key]
                 samples.append(round(journal.routes[key][writes].at - own[0].begun, 4))
             else:
                 never += 1
         return Reaction(self.contender.name, "edit under load", 0, tuple(samples), never, 10.0)
+
+
+def _written_since(journal: Journal, key: Key, writes: int) -> bool:
+    """Whether the contender has written a route more often than so."""
+    return len(journal.routes[key]) > writes
 
 
 async def loads(stage: Stage, plan: Plan) -> AsyncIterator[Load | Reaction]:

@@ -399,7 +399,7 @@ async def newer_crd(controllers: ApiServer, custom_resources: None) -> AsyncIter
         modes["enum"] = ["Owned", "Adopted"] + ["Shared"] * knows
         controllers.request("PUT", path, found)
         async with asyncio.timeout(30):
-            while accepts() != knows:  # noqa: ASYNC110 - the other side is an API server
+            while accepts() != knows:  # noqa: ASYNC110 - no event tells when an API server knows a CRD
                 await asyncio.sleep(0.1)
 
     def accepts() -> bool:

@@ -174,5 +174,5 @@ async def test_outage_that_costs_the_lease_costs_neither_the_process_nor_a_step(
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait, without the API server."""
     async with asyncio.timeout(30):
-        while not await holds():  # noqa: ASYNC110 - the other side is a process
+        while not await holds():  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.1)

@@ -226,12 +226,19 @@ async def test_return_to_the_warm_version_needs_no_grant(world: FleetWorld) -> N
     assert world.kube.peek(kinds.SERVICE, "one")["spec"]["selector"] == {"luntra.io/workload": "one-w1"}
 
 
-async def test_what_ran_before_the_budget_counts_and_is_left_alone() -> None:
+@pytest.fixture
+async def eight_of_nine() -> FleetWorld:
+    """Two objects that hold four units each."""
     world = FleetWorld(9)
     world.apply("one", "v1", units=4)
     world.apply("two", "v1", units=4)
     await world.fleet.count()
     await world.turns()
+    return world
+
+
+async def test_what_ran_before_the_budget_counts_and_is_left_alone(eight_of_nine: FleetWorld) -> None:
+    world = eight_of_nine
     world.budget = FleetWorld(6).budget
     world.start()
     await world.fleet.count()
@@ -241,13 +248,11 @@ async def test_what_ran_before_the_budget_counts_and_is_left_alone() -> None:
     assert "8 of 6 in use" in world.message(THREE)
 
 
-async def test_budget_that_was_lowered_is_told_to_all_who_hold_too_much_until_they_do_not() -> None:
+async def test_budget_that_was_lowered_is_told_to_all_who_hold_too_much_until_they_do_not(
+    eight_of_nine: FleetWorld,
+) -> None:
     """Breaks if only the operator's log says so, if a restart makes it come and go, or if nobody is woken when it is over."""
-    world = FleetWorld(9)
-    world.apply("one", "v1", units=4)
-    world.apply("two", "v1", units=4)
-    await world.fleet.count()
-    await world.turns()
+    world = eight_of_nine
     assert world.over(ONE) == {}
     world.budget = FleetWorld(7).budget
     world.start()

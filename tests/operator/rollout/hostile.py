@@ -132,7 +132,7 @@ class HostileWorld(World):
         assert after.next_ordinal >= before.next_ordinal
         assert after.step is None or after.candidate is not None
 
-    def carry_out(self, action: actions.Action, status: ModelDeploymentStatus | None = None) -> None:  # noqa: C901 - one branch per action
+    def carry_out(self, action: actions.Action, status: ModelDeploymentStatus | None = None) -> None:  # noqa: C901 - a flat match with one branch for each action
         """What a cluster does with one action, if it is safe."""
         match action:
             case actions.WriteRoute():

@@ -208,10 +208,10 @@ def test_renewal_whose_answer_is_lost_is_told_by_a_look() -> None:
 
         def and_no_answer(body: Object) -> Object:
             stored(body)
-            server._store = stored  # type: ignore[method-assign]
+            server._store = stored  # type: ignore[method-assign] # the server's own again, after one write
             raise UnavailableError("no answer")
 
-        server._store = and_no_answer  # type: ignore[method-assign]
+        server._store = and_no_answer  # type: ignore[method-assign] # it has no hook between a write and its answer
         holding = asyncio.create_task(lease.hold())
         await asyncio.sleep(4.5)
         assert server.requests[2:] == ["replace", "get", "replace"]

@@ -43,7 +43,7 @@ class OwnedGrpcRoute(OwnedRoute):
             "for gRPC; roll out a new version, or the same one under another spec.model.version",
         )
 
-    def question(self, spec: ModelDeploymentSpec) -> Question | None:  # noqa: ARG002 - the HTTPRoute is asked
+    def question(self, spec: ModelDeploymentSpec) -> Question | None:  # noqa: ARG002 - the base's signature; whatever the spec says, the HTTPRoute is asked
         """Probes speak HTTP; what they tell of the HTTPRoute, at the same Gateway, stands for both."""
         return None
 

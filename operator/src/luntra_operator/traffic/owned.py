@@ -92,11 +92,11 @@ class OwnedObject(ABC):
         """Whether the control plane has accepted the last write; if not, why."""
         return True, ""
 
-    def parking(self, body: Object) -> list[Object]:  # noqa: ARG002 - for kinds that cost no request when they are deleted
+    def parking(self, body: Object) -> list[Object]:  # noqa: ARG002 - kinds that park override it and read the body
         """JSON Patch operations on the spec after which the object gets no request, while it still names its backends."""
         return []
 
-    def reviving(self, body: Object) -> list[Object]:  # noqa: ARG002 - likewise
+    def reviving(self, body: Object) -> list[Object]:  # noqa: ARG002 - kinds that park override it and read the body
         """Operations that undo what `parking` has done besides the frame."""
         return []
 
