@@ -89,8 +89,7 @@ def _frame(turn: Turn, route: Route | None) -> FrameChange:
     traffic, stable = turn.status.traffic, turn.status.stable
     followed = traffic is not None and traffic.observed == traffic.desired
     # What is lent and not named any more goes back with all of its traffic to the stable version.
-    lent = bool(turn.seen.borrowed) and stable is not None
-    back = not lent or _safe(turn, {stable.workload: 100} if stable else {}, route.weights)
+    back = not turn.seen.borrowed or stable is None or _safe(turn, {stable.workload: 100}, route.weights)
     return "Replace" if route.widened and followed and returnable(turn) and back else "Keep"
 
 
