@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from luntra_operator.analysis.evariable import Margin, log_evidence
+from luntra_operator.analysis.evariable import Margin, _nearest, log_evidence
 
 MARGINS = [
     Margin(),
@@ -79,6 +79,28 @@ def test_general_way_agrees_with_a_search(margin: Margin) -> None:
     found = log_evidence(margin, (total * q, total), (stable_total * stable_q, stable_total), (q, stable_q))
     assert np.all(found <= least + 1e-9)
     assert found == pytest.approx(least, rel=2e-2)
+
+
+@pytest.mark.parametrize(
+    "margin", [*MARGINS[1:4], Margin(0.01), Margin(30), Margin(1, 1e-6), Margin(0.05, 1e-5), Margin(3, 0.9)]
+)
+def test_nearest_point_is_exact_from_one_request_to_millions(margin: Margin) -> None:
+    """The slope of the divergence along the edge of what is allowed changes its sign there."""
+    random = np.random.default_rng(6)
+    stable_q, q = 10 ** random.uniform(-6, -0.3, 3000), 10 ** random.uniform(-6, -0.01, 3000)
+    outside = q > margin.most(stable_q)
+    stable_q, q, count = stable_q[outside], q[outside], int(outside.sum())
+    total, stable_total = 10 ** random.uniform(0, 6, count), 10 ** random.uniform(0, 6, count)
+    assert count > 10
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        edge = margin.ratio * at + margin.increase
+        mine = margin.ratio * total * (edge - q) / (edge * (1 - edge))
+        return mine + stable_total * (at - stable_q) / (at * (1 - at))
+
+    found = _nearest(margin, total, stable_total, q, stable_q)
+    assert np.all(slope(found * (1 - 1e-7)) <= 0)
+    assert np.all(slope(found * (1 + 1e-7)) >= 0)
 
 
 def test_bet_within_the_margin_and_samples_of_nothing_say_nothing() -> None:

@@ -27,8 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-_STEPS = 12
-"""Steps of Newton's method, each kept within what is known of the root: the nearest point is exact to rounding then (10 are enough)."""
+_POLISH = 3
+"""Steps of Newton's method after the closed form, which is exact but for the rounding of its cosines."""
 
 _TINY = 1e-12
 
@@ -80,23 +80,30 @@ def _nearest(margin: Margin, total: Floats, stable_total: Floats, q: Floats, sta
     """
     if margin.ratio == 0:
         return stable_q
+    share = total / np.maximum(total + stable_total, _TINY)
     if margin.ratio == 1 and margin.increase == 0:  # the mean of the bet, as either sample counts
-        return (total * q + stable_total * stable_q) / np.maximum(total + stable_total, 1.0)
+        return share * q + (1.0 - share) * stable_q
+    if margin.increase == 0:  # the smaller root of a quadratic
+        both = share * q + (1.0 - share) * stable_q
+        sum_of = share * (margin.ratio + q) + (1.0 - share) * (1.0 + margin.ratio * stable_q)
+        return 2.0 * both / (sum_of + np.sqrt(np.maximum(sum_of**2 - 4.0 * margin.ratio * both, 0.0)))
+    # The slope times what is positive in it is a cubic, c3 at**3 + c2 at**2 + c1 at + c0, whose middle root it is.
+    ratio, slack, gap = margin.ratio, margin.increase * (1.0 - margin.increase), margin.increase - q
+    lean = ratio * (1.0 - 2.0 * margin.increase)
+    c0 = (share - 1.0) * stable_q * slack
+    c1 = ratio * share * gap + (1.0 - share) * (slack - stable_q * lean)
+    c2 = ratio * share * (ratio - gap) + (1.0 - share) * (lean + stable_q * ratio**2)
+    c3 = -(ratio**2)
+    middle = -c2 / (3.0 * c3)
+    width = np.sqrt(np.maximum(middle**2 - c1 / (3.0 * c3), _TINY))
+    height = ((c3 * middle + c2) * middle + c1) * middle + c0
+    at = middle + 2.0 * width * np.cos((np.arccos(np.clip(height / (-2.0 * c3 * width**3), -1, 1)) - 2.0 * np.pi) / 3.0)
     # To move from the bet into H0, the stable proportion rises and the candidate's falls.
-    low, high = stable_q, np.minimum((q - margin.increase) / margin.ratio, 1.0)
-    at = (total * high + stable_total * low) / np.maximum(total + stable_total, 1.0)
-    for _ in range(_STEPS):  # the slope times what is positive in it, so that it is a polynomial
-        edge = margin.ratio * at + margin.increase
-        mine, theirs = margin.ratio * total * at * (1.0 - at), stable_total * edge * (1.0 - edge)
-        value = mine * (edge - q) + theirs * (at - stable_q)
-        growth = (
-            margin.ratio * (total * (1.0 - 2.0 * at) * (edge - q) + stable_total * (1.0 - 2.0 * edge) * (at - stable_q))
-            + margin.ratio * mine
-            + theirs
-        )
-        low, high = np.where(value < 0, at, low), np.where(value < 0, high, at)
-        following = at - value / np.where(growth > 0, growth, np.inf)
-        at = np.where((following >= low) & (following <= high) & (growth > 0), following, (low + high) / 2)
+    high = np.maximum(np.minimum(-gap / ratio, 1.0), stable_q)
+    for _ in range(_POLISH):
+        growth = (3.0 * c3 * at + 2.0 * c2) * at + c1
+        at = at - (((c3 * at + c2) * at + c1) * at + c0) / np.where(growth > 0, growth, np.inf)
+        at = np.minimum(np.maximum(at, stable_q), high)
     return at
 
 
