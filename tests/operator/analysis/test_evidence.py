@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from luntra_operator.analysis.evariable import Margin
-from luntra_operator.analysis.evidence import BETS, Counts, Evidence
+from luntra_operator.analysis.evidence import Counts, Evidence
 
 ALPHA = 0.05
 
@@ -21,7 +21,7 @@ def first_refusals(
 ) -> np.ndarray:
     """The look at which each of many rollouts is refused, infinity for never; requests fail in groups."""
     random = np.random.default_rng(11)
-    evidence = Evidence(Margin(), dispersion, logs=np.zeros((runs, BETS + 1)))
+    evidence = Evidence.start(Margin(), dispersion, shape=(runs,))
 
     def sample(p: float, total: int) -> Counts:
         return Counts(group * random.binomial(total // group, p, runs).astype(float), np.full(runs, float(total)))
@@ -55,10 +55,10 @@ def test_failures_in_groups_refuse_equal_versions_unless_the_dispersion_says_so(
 
 def test_what_an_interrupted_process_had_gathered_is_the_stake_of_the_next() -> None:
     looks = [(Counts(3, 30), Counts(1, 90))] * 6
-    first = Evidence(Margin())
+    first = Evidence.start(Margin())
     for candidate, stable in looks[:3]:
         first = first.after(candidate, stable)
-    second = Evidence(Margin(), stake=float(first.log))
+    second = Evidence.start(Margin(), stake=float(first.log))
     assert second.log == first.log > 0
     for candidate, stable in looks[3:]:
         second = second.after(candidate, stable)
@@ -66,7 +66,7 @@ def test_what_an_interrupted_process_had_gathered_is_the_stake_of_the_next() -> 
 
 
 def test_evidence_at_the_beginning_is_none_and_p_is_its_inverse() -> None:
-    start = Evidence(Margin())
+    start = Evidence.start(Margin())
     assert (float(start.log), float(start.p)) == (0, 1)
     later = start.known(Counts(0, 1000)).after(Counts(10, 10), Counts(0, 100))
     assert later.p == pytest.approx(np.exp(-later.log))
@@ -74,7 +74,7 @@ def test_evidence_at_the_beginning_is_none_and_p_is_its_inverse() -> None:
 
 
 def test_bound_needs_no_stable_version() -> None:
-    evidence = Evidence(Margin(ratio=0, increase=0.01))
+    evidence = Evidence.start(Margin(ratio=0, increase=0.01))
     for _ in range(5):
         evidence = evidence.after(Counts(5, 50), Counts(0, 0))
     assert evidence.log > np.log(1 / ALPHA)

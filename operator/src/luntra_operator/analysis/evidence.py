@@ -50,11 +50,16 @@ class Evidence:
     """
 
     margin: Margin
-    dispersion: float = 1.0
-    stake: float = 0.0
+    dispersion: float
+    stake: float
+    logs: Floats
     candidate: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
-    logs: Floats = field(default_factory=lambda: np.zeros(BETS + 1))
+
+    @staticmethod
+    def start(margin: Margin, dispersion: float = 1.0, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
+        """Begin with no looks; of many tests at once for arrays of counts of that `shape`."""
+        return Evidence(margin, dispersion, stake, logs=np.zeros((*shape, BETS + 1)))
 
     def known(self, stable: Counts) -> "Evidence":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
