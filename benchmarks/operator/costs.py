@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.operator.stage import Stage
 
 _LONGEST = 300.0
+_SETTLING = 15.0
 
 
 def kinds_of(requests: Iterable[Request]) -> dict[str, int]:
@@ -64,7 +65,10 @@ async def _rest(stage: Stage, contender: Contender, names: list[str]) -> None:
 
 
 async def at_rest(stage: Stage, contender: Contender, interval: int, objects: int, seconds: float) -> Idle:
-    """Requests while so many objects of one pod rest; the first seconds after the start do not count."""
+    """Requests while so many objects of one pod rest, of a process that was started on them: it wrote nothing before.
+
+    Its first seconds do not count.
+    """
     stage.progress.note(f"{contender.name}: requests of {objects} idle objects in {seconds:g} s")
     async with stage.namespaces(f"idle-{contender.name}-{interval}", 1) as [name]:
         with stage.performing(contender):
@@ -76,7 +80,9 @@ async def at_rest(stage: Stage, contender: Contender, interval: int, objects: in
 
             if not await stage.journal.until(rest, _LONGEST):
                 raise HarnessError(f"{contender.title} does not come to rest with {objects} objects")
-            await asyncio.sleep(15)
+            await asyncio.sleep(_SETTLING)
+        with stage.performing(contender):
+            await asyncio.sleep(_SETTLING)
             begun = time.time()
             await stage.journal.until(lambda: False, seconds)
             ended = time.time()
