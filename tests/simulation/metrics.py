@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
-from luntra_operator.api.spec import ModelDeploymentSpec
-from luntra_operator.api.status import ModelDeploymentStatus, Verdict
+from luntra_operator.api.status import Verdict
+from luntra_operator.controller.sampling import Trial
 from luntra_operator.rollout.observed import Judgement
 
 INTERVAL = 5.0
@@ -26,15 +26,32 @@ class Metrics:
     moods: dict[str, Verdict] = field(default_factory=dict)
     told: dict[str, set[Verdict]] = field(default_factory=dict)
 
-    async def judge(
-        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-    ) -> tuple[tuple[Judgement, ...], float | None]:
-        """See `luntra_operator.controller.reconcile.Analysis`."""
-        version = status.candidate or status.stable
-        if name not in self.watched or version is None:
-            return (), None
+    def __call__(self, trial: Trial) -> "Watcher | None":
+        """See `luntra_operator.controller.sampling.Analysis`."""
+        return Watcher(self, trial) if trial.name in self.watched else None
+
+    def tell(self, trial: Trial, verdict: Verdict) -> tuple[Judgement, ...]:
+        """Say this of the version."""
+        assert trial.subject is not None
+        self.told.setdefault(trial.subject.workload, set()).add(verdict)
+        return (Judgement(METRIC, verdict, f"it is {verdict}", PATIENCE, self.watched[trial.name]),)
+
+
+class Watcher:
+    """Judges one version."""
+
+    interval = INTERVAL
+
+    def __init__(self, metrics: Metrics, trial: Trial) -> None:
+        """Nothing is known yet."""
+        self._metrics, self._trial = metrics, trial
+        self.judgements = metrics.tell(trial, "NoData")
+
+    def see(self, trial: Trial) -> None:
+        """What the controller sees changes nothing here."""
+
+    async def look(self) -> None:
+        """Ask, for a moment."""
+        assert self._trial.subject is not None
         await asyncio.sleep(0.02)
-        verdict = self.moods.get(version.version, "Pass")
-        self.told.setdefault(version.workload, set()).add(verdict)
-        judgement = Judgement(METRIC, verdict, f"it is {verdict}", PATIENCE, self.watched[name])
-        return (judgement,), INTERVAL
+        self.judgements = self._metrics.tell(self._trial, self._metrics.moods.get(self._trial.subject.version, "Pass"))

@@ -13,6 +13,7 @@ from luntra_operator.api.vocabulary import LABEL_DEPLOYMENT
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.controller.sampling import Sampling
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import KubeError
 from luntra_operator.kube.kinds import Kind
@@ -54,6 +55,7 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._watches: Watches | None = None
         self._wire: Wire | None = None
+        self._sampling: Sampling | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news: dict[str, float] = {}
         self.turns = self._sent = 0
@@ -69,7 +71,8 @@ class Process:
         self._wire = Wire(self._server, self._weather, self.kill, self._meddle)
         kube = cast("Kube", self._wire)
         images = _images(self._release)
-        reconcile = Reconciler(kube, self._gateway, images, self._metrics, clock=lambda: moment(self._loop.time()))
+        sampling = Sampling(self._metrics, lambda key, priority: queue.add(key, priority=priority))
+        reconcile = Reconciler(kube, self._gateway, images, sampling, clock=lambda: moment(self._loop.time()))
 
         async def counted(key: tuple[str, str]) -> float | None:
             self.turns += 1
@@ -82,7 +85,7 @@ class Process:
                 raise
 
         queue = WorkQueue(counted, workers=2)
-        self._watches = Watches(queue, ())
+        self._sampling, self._watches = sampling, Watches(queue, ())
         net = resync(kube, queue, (), self._watches, reconcile)
         self._tasks = [self._loop.create_task(queue.run()), self._loop.create_task(net)]
         for kind in WATCHED:
@@ -106,6 +109,8 @@ class Process:
         if self._wire is not None:
             self._wire.cut()
             self._sent += self._wire.requests
+        if self._sampling is not None:
+            self._sampling.close()
         for task in self._tasks:
             task.cancel()
         self._wire = self._watches = None

@@ -16,37 +16,27 @@ from luntra_operator.runtime.main import run
 from luntra_operator.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from luntra_operator.api.spec import ModelDeploymentSpec
-    from luntra_operator.api.status import ModelDeploymentStatus
+    from luntra_operator.controller.sampling import Trial
 
 
 class Scripted:
-    """Judges by one query; between two of them the last answer holds."""
+    """Judges one rollout by one query."""
 
-    def __init__(self, session: aiohttp.ClientSession, source: str, interval: float) -> None:
-        """Ask `source` for each object once in `interval` seconds."""
-        self._session, self._source, self._interval = session, source, interval
-        self._last: dict[tuple[str, str, int], tuple[float, Judgement]] = {}
+    def __init__(self, session: aiohttp.ClientSession, source: str, interval: float, trial: Trial) -> None:
+        """Ask `source` every `interval` seconds."""
+        self._session, self._source, self.interval = session, source, interval
+        self._params = {"query": query(trial.namespace, trial.name)}
+        self.judgements = (Judgement("bad", "NoData", "not asked yet"),)
 
-    async def judge(
-        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-    ) -> tuple[tuple[Judgement, ...], float | None]:
-        """See `Analysis`."""
-        now = asyncio.get_running_loop().time()
-        rollout = (namespace, name, status.attempt)
-        asked, judgement = self._last.get(rollout, (float("-inf"), None))
-        if judgement is None or now - asked >= self._interval:
-            judgement = await self._ask(namespace, name)
-            asked = now
-            self._last[rollout] = (asked, judgement)
-        return (judgement,), max(asked + self._interval - now, 0.0)
+    def see(self, trial: Trial) -> None:
+        """See `Judge`; the query knows all that it needs."""
 
-    async def _ask(self, namespace: str, name: str) -> Judgement:
-        params = {"query": query(namespace, name)}
-        async with self._session.get(f"{self._source}/api/v1/query", params=params) as answer:
+    async def look(self) -> None:
+        """Ask."""
+        async with self._session.get(f"{self._source}/api/v1/query", params=self._params) as answer:
             found = await answer.json()
         value = float(found["data"]["result"][0]["value"][1])
-        return Judgement("bad", "Fail" if value > 0.5 else "Pass", f"{value:g}")
+        self.judgements = (Judgement("bad", "Fail" if value > 0.5 else "Pass", f"{value:g}"),)
 
 
 async def main() -> None:
@@ -55,7 +45,7 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     source, interval = os.environ["LUNTRA_BENCH_SOURCE"], float(os.environ["LUNTRA_BENCH_INTERVAL"])
     async with aiohttp.ClientSession() as session:
-        await run(Settings.from_environment(), stop, Scripted(session, source, interval))
+        await run(Settings.from_environment(), stop, lambda trial: Scripted(session, source, interval, trial))
 
 
 if __name__ == "__main__":

@@ -219,3 +219,22 @@ def test_no_line_is_wider_than_the_terminal(shifting: dict[str, Any], width: int
 )
 def test_spans_are_written_as_people_say_them(duration: float, text: str) -> None:
     assert span(duration) == text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [
+        ("Pass", "✔ errors  error rate 0.3 % of 812"),
+        ("Fail", "✘ errors  error rate 0.3 % of 812"),
+        ("NoData", "? errors  NoData  error rate 0.3 % of 812"),
+        ("Error", "! errors  Error  error rate 0.3 % of 812"),
+    ],
+)
+def test_metrics_are_shown_with_their_figures(shifting: dict[str, Any], verdict: str, line: str) -> None:
+    shifting["status"]["metrics"] = [{"name": "errors", "verdict": verdict, "message": "error rate 0.3 % of 812"}]
+    assert line in shown(shifting)
+
+
+def test_a_metric_that_decides_nothing_says_so(shifting: dict[str, Any]) -> None:
+    shifting["status"]["metrics"] = [{"name": "errors", "verdict": "Fail", "message": "4 %", "dryRun": True}]
+    assert "4 %  (dry run)" in shown(shifting)

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from luntra_operator.api.spec import ModelDeploymentSpec
-from luntra_operator.api.status import ModelDeploymentStatus
 from luntra_operator.controller.execute import Images
+from luntra_operator.controller.queue import Key
 from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.controller.sampling import Trial
 from luntra_operator.kube import kinds
 from luntra_operator.rollout.observed import Judgement
 from tests.operator.controller.fake_kube import FakeKube
@@ -33,17 +34,22 @@ class Gateway:
 
 
 class Metrics:
-    """Judges as it is told to, every 5 s, and counts how often it is asked."""
+    """Says what it is told to of whatever is looked at."""
 
     def __init__(self) -> None:
-        self.judgements: tuple[Judgement, ...] = ()
-        self.asked = 0
+        self.said: tuple[Judgement, ...] = ()
+        self.trials: dict[Key, Trial] = {}
 
-    async def judge(
-        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-    ) -> tuple[tuple[Judgement, ...], float | None]:
-        self.asked += 1
-        return self.judgements, 5.0
+    @property
+    def keys(self) -> set[Key]:
+        return set(self.trials)
+
+    def judgements(self, key: Key, trial: Trial) -> tuple[Judgement, ...]:
+        self.trials[key] = trial
+        return self.said
+
+    def leave(self, key: Key) -> None:
+        self.trials.pop(key, None)
 
 
 class Operator:

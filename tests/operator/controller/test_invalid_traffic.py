@@ -173,7 +173,7 @@ def dies(operator: Divided) -> None:
 
 
 def fails(operator: Divided) -> None:
-    operator.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
+    operator.metrics.said = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
 
 
 def _name(parameter: object) -> str:

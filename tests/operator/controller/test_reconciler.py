@@ -131,27 +131,31 @@ async def test_rollback_moves_the_traffic_even_if_the_status_cannot_be_written(
 
 async def test_r2_bad_metric_moves_the_traffic_in_the_turn_that_hears_of_it(shifting: Operator) -> None:
     """Breaks if the judgement is not asked for before the plan is made."""
-    shifting.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
+    shifting.metrics.said = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
     await shifting.reconcile(KEY)
     assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
     assert [(one["name"], one["verdict"]) for one in shifting.status["metrics"]] == [("errorRate", "Fail")]
 
 
-async def test_metrics_are_asked_about_as_long_as_a_new_version_has_traffic(stable: Operator) -> None:
-    assert stable.metrics.asked == 0
+async def test_traffic_is_looked_at_as_long_as_a_new_version_has_some(stable: Operator) -> None:
+    assert stable.metrics.keys == set()
+    stable.metrics.said = (Judgement("errorRate", "Pass", "0.1 %"),)
     stable.edit(model=model("v2"))
     again = await stable.settle()
-    assert stable.metrics.asked > 0
+    assert stable.metrics.keys == {KEY}
     assert again is not None
-    assert again <= 5
+    assert again <= REPORT_INTERVAL
+    stable.edit(model=model("v1"))
+    await stable.settle()
+    assert stable.metrics.keys == set()
 
 
 async def test_figures_of_a_metric_that_says_the_same_are_written_at_most_every_ten_seconds(shifting: Operator) -> None:
-    shifting.metrics.judgements = (Judgement("errorRate", "Pass", "0.1 %"),)
+    shifting.metrics.said = (Judgement("errorRate", "Pass", "0.1 %"),)
     await shifting.reconcile(KEY)
     shifting.kube.writes.clear()
     shifting.now += timedelta(seconds=1)
-    shifting.metrics.judgements = (Judgement("errorRate", "Pass", "0.2 %"),)
+    shifting.metrics.said = (Judgement("errorRate", "Pass", "0.2 %"),)
     await shifting.reconcile(KEY)
     assert shifting.kube.writes == []
     shifting.now += timedelta(seconds=REPORT_INTERVAL)
@@ -350,7 +354,7 @@ async def test_candidate_that_dies_under_an_invalid_spec_is_taken_back(shifting:
 async def test_metric_that_fails_under_an_invalid_spec_takes_the_candidate_back(shifting: Operator) -> None:
     shifting.edit(serving={"image": 7})
     await shifting.reconcile(KEY)
-    shifting.metrics.judgements = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
+    shifting.metrics.said = (Judgement("errorRate", "Fail", "4.1 % of 812"),)
     await shifting.reconcile(KEY)
     assert shifting.weights() == {"digits-w1": 100, "digits-w2": 0}
     assert shifting.status["withdrawal"]["reason"] == "MetricFailed"

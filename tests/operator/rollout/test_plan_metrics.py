@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from luntra_operator.rollout.observed import Intents, Judgement, Pod
+from luntra_operator.api.status import Verdict
+from luntra_operator.rollout.observed import Figures, Intents, Judgement, Pod
 from tests.operator.rollout.conftest import World, spec
 
 V1, V2 = "digits-w1", "digits-w2"
@@ -23,7 +24,8 @@ def test_r2_bad_metric_takes_the_traffic_in_the_same_turn(world: World, weight: 
     assert world.weights[-1] == {V1: 100, V2: 0}
     world.until("RolledBack")
     assert world.status.rejected_reason == "MetricFailed"
-    assert world.status.rejected_message == "errorRate: 4.1 % of 812 vs 0.3 % of 7402 on stable"
+    told = f"errorRate: 4.1 % of 812 vs 0.3 % of 7402 on stable → rolled back at {weight} %"
+    assert world.status.rejected_message == told
     assert not any(weights.get(V2) in above for weights in world.weights)
     world.run(seconds=600)
     assert world.weights[-1] == {V1: 100}
@@ -166,3 +168,25 @@ def test_r13_status_tells_what_a_rollback_has_left_to_serve(world: World, servin
     conditions = {one.type: one.message for one in world.status.conditions}
     assert conditions["Available"] == told
     assert conditions["Ready"].endswith(f"; {told}")
+
+
+@pytest.mark.parametrize("verdict", ["Fail", "NoData", "Error"])
+def test_a_metric_in_dry_run_is_told_and_decides_nothing(world: World, verdict: Verdict) -> None:
+    """Breaks if somebody who tries a metric out has a rollout taken back or held by it."""
+    world.spec = spec("v2")
+    world.judgements = (Judgement("errorRate", verdict, "4.1 %", 0.0, "Fail", dry_run=True),)
+    world.until("Stable")
+    assert world.status.stable is not None
+    assert world.status.stable.version == "v2"
+    assert [(one.verdict, one.dry_run) for one in world.status.metrics] == [(verdict, True)]
+
+
+def test_figures_are_recorded_beside_the_verdict(world: World) -> None:
+    """Breaks if a restarted operator forgets what it had against a version."""
+    world.spec = spec("v2")
+    world.until_weight(10)
+    world.judgements = (Judgement("errorRate", "Pass", "0.1 %", figures=Figures(0.001, 812, 0.002, 7402, (1.5, -0.2))),)
+    world.turn()
+    [found] = world.status.metrics
+    assert (found.value, found.samples, found.stable_value, found.stable_samples) == (0.001, 812, 0.002, 7402)
+    assert found.evidence == [1.5, -0.2]

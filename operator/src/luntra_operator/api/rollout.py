@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .analysis import Analysis
 from .base import ApiModel
 from .checks import BenchmarkCheck, EvaluationCheck
 from .quantities import Duration
@@ -54,6 +55,9 @@ class Rollout(ApiModel):
         default=None, max_length=20, description="Traffic steps. Default: straight to 100."
     )
     checks: Checks | None = Field(default=None, description="What a candidate must pass before its first user request.")
+    analysis: Analysis | None = Field(
+        default=None, description="What its live traffic must look like. Default: only its pods must live."
+    )
     approval: Literal["Never", "BeforeTraffic", "BeforePromotion"] | None = Field(
         default=None,
         description="When a new version waits for somebody's approval (luntra.io/approve). Default Never.",

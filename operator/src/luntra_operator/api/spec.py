@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from .analysis import Analysis
 from .base import ApiModel
 from .quantities import QUANTITY_PATTERN, Duration, seconds
 from .rollout import Checks, Deadlines, Rollout, Step
@@ -192,6 +193,11 @@ class ModelDeploymentSpec(ApiModel):
     def checks(self) -> Checks:
         """The declared checks; none if none are declared."""
         return (self.rollout.checks if self.rollout else None) or Checks()
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """What live traffic must look like, None where nothing is declared."""
+        return self.rollout.analysis if self.rollout else None
 
     @property
     def paused(self) -> bool:

@@ -105,6 +105,15 @@ class MetricStatus(StatusModel):
     verdict: Verdict = Field(description="Pass, Fail, NoData or Error.")
     message: str = Field(description="One line for people, with the figures behind it.")
     since: datetime = Field(description="When it first said so, without a different verdict since.")
+    dry_run: bool = Field(default=False, description="true: it is only told and decides nothing.")
+    value: float | None = Field(default=None, description="Of the version that is judged.")
+    samples: float | None = Field(default=None, description="How many requests, or values, are behind it.")
+    stable_value: float | None = Field(default=None, description="Of the version that it is compared with.")
+    stable_samples: float | None = Field(default=None, description="How many are behind that.")
+    evidence: list[float] = Field(
+        default_factory=list,
+        description="Natural log of the evidence against each bound; a restarted operator goes on from there.",
+    )
 
 
 class HistoryEntry(StatusModel):

@@ -18,7 +18,7 @@ from luntra_operator.api.vocabulary import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from luntra_operator.cli.view import Check, Condition, Past, Step, Traffic, Version, View
+    from luntra_operator.cli.view import Check, Condition, Metric, Past, Step, Traffic, Version, View
 
 STABLE, CANDIDATE, PREVIOUS = "blue", "dark_orange", "grey58"
 _ROLES = {"stable": STABLE, "candidate": CANDIDATE, "previous": PREVIOUS}
@@ -91,6 +91,8 @@ def _sections(view: View) -> Iterable[tuple[str, RenderableType]]:
         yield "Versions", _versions(view.versions)
     if view.checks:
         yield "Checks", _checks(view.checks)
+    if view.metrics:
+        yield "Metrics", _metrics(view.metrics)
     if view.refused is not None:
         refused = Text.assemble((f"✘ {view.refused.version}".rstrip(), _BAD), f"  {view.refused.reason}")
         refused.append(f"  revision {view.refused.revision}", _QUIET)
@@ -210,6 +212,19 @@ def _check(check: Check) -> Iterable[Text]:
         yield Text(f"try {number} could not be made: {reason}: {message}", _BUSY)
     for line in check.log if check.verdict in ("Error", "NoData") else ():
         yield Text(f"│ {line}", _QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _metrics(metrics: Sequence[Metric]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for metric in metrics:
+        mark, style = _VERDICTS.get(metric.verdict, ("?", _BUSY))
+        told = Text(metric.message)
+        if metric.verdict in ("NoData", "Error"):
+            told = Text.assemble((metric.verdict, "bold"), f"  {metric.message}")
+        if metric.told_only:
+            told.append("  (dry run)", _QUIET)
+        table.add_row(Text(f"{mark} {metric.name}", style), told)
+    return table
 
 
 def _without_comparison(check: Check) -> bool:

@@ -70,6 +70,16 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """The last verdict of one metric of live traffic; `told_only`: it decides nothing."""
+
+    name: str
+    verdict: str
+    message: str
+    told_only: bool
+
+
+@dataclass(frozen=True)
 class Condition:
     """One condition of the object."""
 
@@ -115,6 +125,7 @@ class View:
     traffic: Traffic | None
     step: Step | None
     checks: tuple[Check, ...]
+    metrics: tuple[Metric, ...]
     refused: Refused | None
     conditions: tuple[Condition, ...]
     history: tuple[Past, ...]
@@ -140,6 +151,7 @@ def view(document: Document, now: datetime) -> View:
         traffic=_traffic(status),
         step=_step(status.get("step"), rollout.get("steps") or [], now),
         checks=tuple(_check(one) for one in status.get("checks") or []),
+        metrics=tuple(_metric(one) for one in status.get("metrics") or []),
         refused=_refused(status),
         conditions=tuple(_condition(one) for one in status.get("conditions") or []),
         history=tuple(_past(one, now) for one in (status.get("history") or [])[:10]),
@@ -201,6 +213,11 @@ def _check(check: Document) -> Check:
         ),
         tuple(check.get("log") or ()),
     )
+
+
+def _metric(metric: Document) -> Metric:
+    verdict, message = metric.get("verdict") or "?", metric.get("message") or ""
+    return Metric(metric.get("name") or "?", verdict, message, bool(metric.get("dryRun")))
 
 
 def _refused(status: Document) -> Refused | None:

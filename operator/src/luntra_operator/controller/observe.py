@@ -30,6 +30,7 @@ from luntra_operator.workloads.serving import refusal
 
 from . import readers
 from .check_runs import check_runs
+from .sampling import Trial
 
 Object = dict[str, Any]
 
@@ -156,6 +157,14 @@ def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentSt
         intents=_intents(owner["metadata"].get("annotations", {})),
         highest_ordinal=max(map(ordinal, names | children.taken), default=0),
     )
+
+
+def trial(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, children: Children) -> Trial:
+    """What is told of a version whose live traffic is judged."""
+    meta = owner["metadata"]
+    workloads = {version.workload for version in (status.candidate, status.stable) if version}
+    pods = {workload: readers.addresses(children.pods, workload) for workload in workloads}
+    return Trial(meta["uid"], meta["namespace"], meta["name"], spec, status, pods)
 
 
 def _selected(service: Object) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from luntra_operator.api.vocabulary import LABEL_WORKLOAD, Reason
+from luntra_operator.pods.client import PodAddress
 from luntra_operator.rollout.observed import Pod, Problem, Workload
 
 Object = dict[str, Any]
@@ -43,6 +44,15 @@ def workloads(
         )
         for name in names
     }
+
+
+def addresses(pods: list[Object], workload: str) -> tuple[PodAddress, ...]:
+    """Where the pods of a workload can be asked, those included that are about to leave: they still answer clients."""
+    return tuple(
+        PodAddress(pod["metadata"]["name"], pod["metadata"]["uid"], pod["status"]["podIP"])
+        for pod in pods
+        if label(pod, LABEL_WORKLOAD) == workload and pod.get("status", {}).get("podIP")
+    )
 
 
 def label(child: Object, key: str) -> str | None:

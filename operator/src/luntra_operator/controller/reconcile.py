@@ -29,8 +29,9 @@ from .events import post
 from .execute import Executor, Images
 from .finalizer import farewell
 from .fleet import Fleet
-from .observe import Children, read_children, snapshot
+from .observe import Children, read_children, snapshot, trial
 from .queue import Key
+from .sampling import Trial
 from .standin import stand_in, unread, with_fault
 
 log = logging.getLogger(__name__)
@@ -55,15 +56,17 @@ class DataPlane(Protocol):
 
 
 class Analysis(Protocol):
-    """Whoever judges the live traffic of a version."""
+    """Whoever judges the live traffic of versions; see `Sampling`."""
 
-    async def judge(
-        self, namespace: str, name: str, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-    ) -> tuple[tuple[Judgement, ...], float | None]:
-        """The judgements now, and the seconds until new ones are worth asking for; None where no metric is declared.
+    @property
+    def keys(self) -> set[Key]:
+        """Those whose traffic is looked at."""
 
-        A source that does not answer is a judgement too (Error), and nothing to raise.
-        """
+    def judgements(self, key: Key, trial: Trial) -> tuple[Judgement, ...]:
+        """What is known now, one for each declared metric; `key` is to be woken when that changes."""
+
+    def leave(self, key: Key) -> None:
+        """Nobody asks for it any more."""
 
 
 class Reconciler:
@@ -96,7 +99,8 @@ class Reconciler:
     def remembered(self) -> set[Key]:
         """Keys of which something is kept until they are found gone."""
         held = self._fleet.ledger.accounts.keys() if self._fleet else set[Key]()
-        return self._reported.keys() | self._conflicts.keys() | held
+        watched = self._analysis.keys if self._analysis else set[Key]()
+        return self._reported.keys() | self._conflicts.keys() | held | watched
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile one object; the seconds after which to do it again, None to wait for an event.
@@ -108,6 +112,8 @@ class Reconciler:
         if owner is None or "deletionTimestamp" in owner["metadata"]:
             self._reported.pop(key, None)
             self._conflicts.pop(key, None)
+            if self._analysis is not None:
+                self._analysis.leave(key)
             # Garbage collection follows the owner references.
             again = await self._farewell(key, owner)
             return again if again is not None or self._fleet is None else await self._fleet.gone(key)
@@ -152,7 +158,7 @@ class Reconciler:
     async def _turn(self, key: Key, owner: Object, status: ModelDeploymentStatus) -> float | None:
         spec, children, turn = await self._look(owner, status)
         turn = await self._ask_data_plane(owner, turn)
-        turn, again = await self._judge(key, turn)
+        turn, again = self._judge(key, owner, turn, children)
         recount = None
         if self._fleet is not None:
             grants, recount = await self._fleet.grants(key, owner, turn, children)
@@ -196,14 +202,22 @@ class Reconciler:
         seen = with_fault(snapshot(owner, spec, status, children), str(fault))
         return spec, children, Turn(spec, status, seen, revision, self._clock())
 
-    async def _judge(self, key: Key, turn: Turn) -> tuple[Turn, float | None]:
-        """Have the live traffic judged while a new version gets some of it, or all of it beside the warm old one."""
+    def _judge(self, key: Key, owner: Object, turn: Turn, children: Children) -> tuple[Turn, float | None]:
+        """What is known of the live traffic while a new version gets some of it, or all of it beside the warm old one.
+
+        It is looked at from just before, so that the first request is counted.
+        """
         status = turn.status
-        shared = status.stable is not None and (status.step is not None or status.phase is Phase.SOAKING)
-        if self._analysis is None or status.withdrawal is not None or not shared:
+        begun = status.step is not None or status.phase in (Phase.SHIFTING, Phase.SOAKING)
+        if self._analysis is None:
             return turn, None
-        judgements, again = await self._analysis.judge(*key, turn.spec, status)
-        return replace(turn, seen=replace(turn.seen, judgements=judgements)), again
+        if status.withdrawal is not None or status.stable is None or not begun:
+            self._analysis.leave(key)
+            return turn, None
+        judgements = self._analysis.judgements(key, trial(owner, turn.spec, status, children))
+        if not judgements or (status.step is None and status.phase is Phase.SHIFTING):
+            return turn, None
+        return replace(turn, seen=replace(turn.seen, judgements=judgements)), REPORT_INTERVAL
 
     async def _ask_data_plane(self, owner: Object, turn: Turn) -> Turn:
         """Look at the gateway's answers, but only when a weight waits for just that."""

@@ -4,24 +4,31 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 from pydantic import ValidationError
 
+from luntra_operator.api.base import StatusModel
 from luntra_operator.api.vocabulary import PORT_MANAGEMENT
 
 from .errors import RefusedError, StaleError, UnreachableError
 from .keys import Ring
-from .state import ModelState
+from .state import ModelState, ModelStats
 from .tokens import sign
 
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 """A pod that answers later is not there: its answer is from memory, whatever it is loading."""
 
+GLANCE = aiohttp.ClientTimeout(total=2, connect=1)
+"""For counters, which are asked for every second or so: one pod that hangs must not hold up what the others tell."""
+
 MOST = 1 << 20
 """Bytes of an answer; a pod is not trusted with the operator's memory."""
+
+
+Told = TypeVar("Told", bound=StatusModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,16 @@ class Pods:
             UnreachableError: no answer that can be read.
             RefusedError: the pod has no such model.
         """
-        return await self._request("GET", pod, model, None, {})
+        return await self._request("GET", pod, _path(model), None, {}, ModelState)
+
+    async def stats(self, pod: PodAddress, model: str) -> ModelStats:
+        """What the pod's versions of a model were asked so far.
+
+        Raises:
+            UnreachableError: no answer that can be read.
+            RefusedError: the pod has no such model.
+        """
+        return await self._request("GET", pod, f"{_path(model)}/stats", None, {}, ModelStats, GLANCE)
 
     async def put(self, pod: PodAddress, model: str, document: Mapping[str, Any]) -> ModelState:
         """Have the pod follow a document; what it serves then.
@@ -67,7 +83,7 @@ class Pods:
         for key in self._ring().signing(self._clock()):
             token = sign(key, pod.uid, "PUT", _path(model), body, self._clock())
             try:
-                return await self._request("PUT", pod, model, body, {"Authorization": token})
+                return await self._request("PUT", pod, _path(model), body, {"Authorization": token}, ModelState)
             except RefusedError as error:
                 if not error.forbidden:
                     raise
@@ -75,19 +91,26 @@ class Pods:
         raise refused or RefusedError(f"there is no key to sign a document for {pod.name} with", forbidden=True)
 
     async def _request(
-        self, method: str, pod: PodAddress, model: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> ModelState:
-        request = f"{method} {_path(model)} of pod {pod.name}"
+        self,
+        method: str,
+        pod: PodAddress,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        expected: type[Told],
+        patience: aiohttp.ClientTimeout = TIMEOUT,
+    ) -> Told:
+        request = f"{method} {path} of pod {pod.name}"
         try:
             async with self._session.request(
-                method, pod.url(_path(model)), data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
+                method, pod.url(path), data=body, headers=headers, timeout=patience, allow_redirects=False
             ) as answer:
                 text = await _bounded(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{request}: {str(error) or type(error).__name__}") from error
         if text is None:
             raise UnreachableError(f"{request}: the answer is longer than {MOST} bytes")
-        return _read(request, answer.status, text)
+        return _read(request, answer.status, text, expected)
 
 
 def _path(model: str) -> str:
@@ -103,11 +126,11 @@ async def _bounded(answer: aiohttp.ClientResponse) -> bytes | None:
     return text
 
 
-def _read(request: str, status: int, text: bytes) -> ModelState:
+def _read(request: str, status: int, text: bytes, expected: type[Told]) -> Told:
     try:
         told: Any = json.loads(text)
         if status in (200, 201):
-            return ModelState.model_validate(told)
+            return expected.model_validate(told)
         words = f"{request}: {told['error']} ({status})"
         if status == 409:
             raise StaleError(words, int(told["observedGeneration"]))

@@ -1,4 +1,6 @@
-"""What a pod says of a model: the part of ModelState in management.json that the operator goes by."""
+"""What a pod says of a model: the parts of ModelState and ModelStats in management.json that the operator goes by."""
+
+from pydantic import Field
 
 from luntra_operator.api.base import StatusModel
 
@@ -27,3 +29,40 @@ class ModelState(StatusModel):
     candidate: str | None = None
     weight: int = 0
     versions: tuple[VersionState, ...] = ()
+
+
+class LatencyState(StatusModel):
+    """Requests by how long they took: pairs of an upper bound in seconds, null for none, and how many took no longer."""
+
+    count: int
+    buckets: tuple[tuple[float | None, int], ...]
+
+
+class VersionStats(StatusModel):
+    """What one version was asked since the process began; `since` is its first request, by the pod's clock, null before it."""
+
+    revision: str | None
+    since: float | None
+    in_flight: int
+    codes: dict[int, int]
+    latency: LatencyState
+
+
+class FeedbackStats(StatusModel):
+    """What feedback said of one version's predictions."""
+
+    count: int
+    labelled: int
+    correct: int
+    reward_sum: float
+    reward_squares: float
+
+
+class ModelStats(StatusModel):
+    """Counters of one model in a pod; `instance` names the process, `at` is now by the pod's clock, in seconds since 1970."""
+
+    instance: str
+    at: float
+    draining: bool
+    versions: tuple[VersionStats, ...]
+    feedback: dict[str, FeedbackStats] = Field(default_factory=dict)

@@ -19,15 +19,30 @@ def recorded(turn: Turn) -> list[MetricStatus]:
     for judgement in turn.seen.judgements:
         before = known.get(judgement.metric)
         since = before.since if before and before.verdict == judgement.verdict else turn.now
+        figures = judgement.figures
         known[judgement.metric] = MetricStatus(
-            name=judgement.metric, verdict=judgement.verdict, message=judgement.message[:1024], since=since
+            name=judgement.metric,
+            verdict=judgement.verdict,
+            message=judgement.message[:1024],
+            since=since,
+            dry_run=judgement.dry_run,
+            value=figures.value,
+            samples=figures.samples,
+            stable_value=figures.stable_value,
+            stable_samples=figures.stable_samples,
+            evidence=list(figures.evidence),
         )
     return list(known.values())
 
 
+def _binding(turn: Turn) -> list[Judgement]:
+    """The judgements that decide something."""
+    return [judgement for judgement in turn.seen.judgements if not judgement.dry_run]
+
+
 def failing(turn: Turn) -> Problem | None:
     """Why the candidate is to be taken back: a metric that fails, or one that was silent for so long that it counts as failed."""
-    for judgement in turn.seen.judgements:
+    for judgement in _binding(turn):
         if judgement.verdict == "Fail":
             return Problem(Reason.METRIC_FAILED, f"{judgement.metric}: {judgement.message}")
         if _counts_as(turn, judgement) == "Fail":
@@ -38,7 +53,7 @@ def failing(turn: Turn) -> Problem | None:
 
 def silence(turn: Turn) -> Problem | None:
     """Why the candidate may not go on yet although nothing speaks against it."""
-    for judgement in turn.seen.judgements:
+    for judgement in _binding(turn):
         if _counts_as(turn, judgement) == "Hold":
             return Problem(_SILENCES[judgement.verdict], f"{judgement.metric}: {judgement.message}")
     return None

@@ -109,10 +109,25 @@ class CheckRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """What a judgement is made from: the metric's value and the samples behind it, of both versions where two are compared.
+
+    `evidence` has the natural log of what speaks against the candidate, one for each bound that it is tested against.
+    """
+
+    value: float | None = None
+    samples: float | None = None
+    stable_value: float | None = None
+    stable_samples: float | None = None
+    evidence: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What a metric of live traffic says of the candidate now.
 
     `otherwise` is what NoData and Error count as once they have lasted for `patience` seconds; Hold: they go on holding.
+    With `dry_run` it is only told.
     """
 
     metric: str
@@ -120,6 +135,8 @@ class Judgement:
     message: str
     patience: float = 600.0
     otherwise: Literal["Hold", "Pass", "Fail"] = "Hold"
+    dry_run: bool = False
+    figures: Figures = Figures()
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,15 @@ def _away(turn: Turn, bad: Problem) -> Decision:
     if not turn.stable_serves and turn.candidate_workload.endpoints > 0:
         message = f"{bad.message}; it keeps its traffic only because no pod of the stable version is ready"
         return Decision(turn.status, waiting=Problem(bad.reason, message), wake=1)
-    return withdraw(turn, bad.reason, bad.message)
+    return withdraw(turn, bad.reason, _explained(turn, bad))
+
+
+def _explained(turn: Turn, bad: Problem) -> str:
+    """What metrics found has its figures with it; where the rollout stood belongs to them."""
+    traffic = turn.status.traffic
+    if bad.reason is not Reason.METRIC_FAILED or traffic is None:
+        return bad.message
+    return f"{bad.message} → rolled back at {traffic.desired} %"
 
 
 def _unsettled(turn: Turn, traffic: TrafficStatus) -> Decision:
@@ -183,7 +191,7 @@ def soak(turn: Turn, timers: Timers) -> Decision:
     if abort and warm:
         return give_back(turn, Reason.ABORTED, f"luntra.io/abort: {abort}", **handled(turn, "abort", abort))
     if bad and warm and (turn.spec.replicas or taken_back(turn, stable)):
-        return give_back(turn, bad.reason, bad.message)
+        return give_back(turn, bad.reason, _explained(turn, bad))
     if turn.spec.replicas == 0:
         return _release(turn, stable, previous)  # that there is no pod says nothing about either version
     if turn.revision == previous.revision and warm:

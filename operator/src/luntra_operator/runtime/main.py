@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 from aiohttp import web
 
-from luntra_operator.controller.reconcile import Analysis
+from luntra_operator.controller.sampling import Analysis
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, stop: asyncio.Event, analysis: Analysis | None = None) -> None:
-    """Run until `stop` is set, in as many terms as it takes; without `analysis` nobody judges live traffic.
+    """Run until `stop` is set, in as many terms as it takes; `analysis` judges live traffic, by the counters of pods if it is None.
 
     Raises:
         KubeError: the API server's configuration is unusable.

@@ -5,6 +5,7 @@ is in the cluster.
 """
 
 import asyncio
+from datetime import UTC, datetime
 
 import aiohttp
 
@@ -12,9 +13,12 @@ from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.fleet import Fleet
 from luntra_operator.controller.keys import StoredKeys
+from luntra_operator.controller.live import live
 from luntra_operator.controller.queue import Key, Priority, WorkQueue
-from luntra_operator.controller.reconcile import Analysis, Reconciler
+from luntra_operator.controller.reconcile import Reconciler
+from luntra_operator.controller.sampling import Analysis, Sampling
 from luntra_operator.kube.client import Kube
+from luntra_operator.pods.client import Pods
 
 from . import health
 from .leading import Work
@@ -42,11 +46,13 @@ class Term:
         self._fleet: Fleet | None = None
         if settings.accelerators is not None:
             self._fleet = Fleet(kube, settings.accelerators, self._wake, settings.namespaces)
+        pods = Pods(session, lambda: self._keys.ring, lambda: datetime.now(UTC))
+        self._sampling = Sampling(analysis or (lambda trial: live(pods, trial)), self._say)
         self._reconciler = Reconciler(
             kube,
             DataPlane(kube, session),
             Images(serving=settings.serving_image, checks=settings.check_image),
-            analysis,
+            self._sampling,
             fleet=self._fleet,
             written=metrics.written,
             keys=lambda: self._keys.ring.public,
@@ -72,7 +78,13 @@ class Term:
 
     async def _reconcile(self) -> None:
         await self._keys.known.wait()  # a workload that was made without keys would never take a document
-        await self._queue.run()
+        try:
+            await self._queue.run()
+        finally:
+            self._sampling.close()
+
+    def _say(self, key: Key, priority: Priority) -> None:
+        self._queue.add(key, priority=priority)
 
     def _wake(self, key: Key, after: float) -> None:
         self._queue.add(key, after)
