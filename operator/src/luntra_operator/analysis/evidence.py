@@ -1,12 +1,15 @@
 """Evidence that grows from look to look: a bet on how bad the candidate is, renewed before each look.
 
 Nobody knows beforehand how much worse a bad candidate is. So a share of the stake is bet on each of a dozen proportions between the
-margin and nearly 1, and one share on what was seen so far; whichever comes true makes the whole grow. What the stable version's
-proportion is comes from what was seen of it.
+margin and nearly 1, one share on what was seen so far, and one on what was seen lately; whichever comes true makes the whole grow.
+What the stable version's proportion is comes from what was seen of it.
+
+Nor does anybody know when a candidate turns bad. After many good looks the dozen shares are lost, so a further one is a reserve that
+is bet on the same dozen little by little, the more slowly the longer it takes.
 
 Requests come in groups that fail together: retries, batches, one client's bad input. Counts then scatter more than coins do. By
-`dispersion` all evidence is taken to the power 1/dispersion, as if so many requests were one; it stays valid for independent
-requests, as the mean of a root is at most the root of the mean.
+`dispersion` all evidence is taken to the power 1/dispersion, as if so many requests were one. It is valid for requests that come in
+groups of up to so many, all of a group in one look: of each group the mean of a root is at most the root of the mean.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,10 +18,22 @@ import numpy as np
 
 from .evariable import Floats, Margin, log_evidence
 
-BETS = 12
+_BETS = 12
 _LARGEST = 0.98
-_DISCOUNT = 0.999
-"""Weight that a look's counts lose by each later one in what is bet on, so that a change of load is followed; evidence loses none."""
+_EDGE = _LARGEST / 1.02
+_LARGEST_ODDS = np.log(_LARGEST / (1 - _LARGEST))
+_PLACES = ((np.arange(_BETS) + 0.5) / _BETS) ** 1.5
+"""Where the dozen bets are between the margin (0) and the largest (1), in log odds."""
+
+_RESERVE = 0.2
+_FIRST = np.log(np.append(np.full(_BETS + 2, (1 - _RESERVE) / (_BETS + 2)), _RESERVE))
+"""Shares at the beginning: the dozen, what was seen, what was seen lately, the reserve."""
+
+_HOLD_BACK = 60
+"""In look t the part 0.5 / (t + 60) of the reserve is bet: a quarter of it is left after 900 looks."""
+
+_LONG, _LATELY = 0.999, 0.98
+"""Weight that a look's counts lose by each later one in what is bet on; evidence loses none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +46,9 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.bad + other.bad, self.total + other.total)
 
-    def discounted(self) -> "Counts":
-        """What is left of it for the next bet."""
-        return Counts(self.bad * _DISCOUNT, self.total * _DISCOUNT)
+    def fading(self, other: "Counts", weight: float) -> "Counts":
+        """What is known after `other` too, where all that was before counts so much less."""
+        return Counts(self.bad * weight + other.bad, self.total * weight + other.total)
 
     @property
     def guess(self) -> Floats:
@@ -53,13 +68,15 @@ class Evidence:
     dispersion: float
     stake: float
     logs: Floats
+    looks: int = 0
     candidate: Counts = field(default_factory=Counts)
+    lately: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
 
     @staticmethod
     def start(margin: Margin, dispersion: float = 1.0, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
         """Begin with no looks; of many tests at once for arrays of counts of that `shape`."""
-        return Evidence(margin, dispersion, stake, logs=np.zeros((*shape, BETS + 1)))
+        return Evidence(margin, dispersion, stake, logs=np.broadcast_to(_FIRST, (*shape, len(_FIRST))))
 
     def known(self, stable: Counts) -> "Evidence":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
@@ -67,36 +84,47 @@ class Evidence:
 
     def after(self, candidate: Counts, stable: Counts) -> "Evidence":
         """The same after one more look: what has come since the last one, of both versions."""
-        bets = self._bets()
         found = log_evidence(
             self.margin,
             (_column(candidate.bad), _column(candidate.total)),
             (_column(stable.bad), _column(stable.total)),
-            bets,
+            self._bets(),
         )
+        logs = self._dealt()
+        logs[..., :-1] += found / self.dispersion
         return replace(
             self,
-            candidate=self.candidate.discounted() + candidate,
-            stable=self.stable.discounted() + stable,
-            logs=self.logs + found / self.dispersion,
+            logs=logs,
+            looks=self.looks + 1,
+            candidate=self.candidate.fading(candidate, _LONG),
+            lately=self.lately.fading(candidate, _LATELY),
+            stable=self.stable.fading(stable, _LONG),
         )
+
+    def _dealt(self) -> Floats:
+        """What each share has become, after the dozen have got of the reserve what it bets in this look."""
+        part = 0.5 / (self.looks + _HOLD_BACK)
+        logs = self.logs.copy()
+        logs[..., :_BETS] = np.logaddexp(logs[..., :_BETS], logs[..., -1:] + np.log(part / _BETS))
+        logs[..., -1] += np.log1p(-part)
+        return logs
 
     def _bets(self) -> tuple[Floats, Floats]:
         """Pairs of proportions (candidate's, stable's), from what was seen before."""
         stable = _column(self.stable.guess)
-        edge = np.minimum(self.margin.most(stable), _LARGEST / 1.02)
-        low, high = np.log(edge / (1 - edge)), np.log(_LARGEST / (1 - _LARGEST))
-        steps = (np.arange(BETS) + 0.5) / BETS
-        spread = 1 / (1 + np.exp(-(low + (high - low) * steps**1.5)))
-        seen = np.clip(_column(self.candidate.guess), None, _LARGEST)
-        seen = np.broadcast_to(seen, (*spread.shape[:-1], 1))
-        return np.concatenate([spread, seen], axis=-1), stable
+        edge = np.minimum(self.margin.most(stable), _EDGE)
+        low = np.log(edge / (1 - edge))
+        bets = np.empty((*self.logs.shape[:-1], _BETS + 2))
+        bets[..., :_BETS] = 1 / (1 + np.exp(-(low + (_LARGEST_ODDS - low) * _PLACES)))
+        bets[..., _BETS] = np.minimum(self.candidate.guess, _LARGEST)
+        bets[..., _BETS + 1] = np.minimum(self.lately.guess, _LARGEST)
+        return bets, stable
 
     @property
     def log(self) -> Floats:
         """Natural log of the evidence; ln(1/alpha) is as much as refuses at that alpha."""
-        top = self.logs.max(axis=-1, keepdims=True)
-        return np.asarray(self.stake + (top + np.log(np.exp(self.logs - top).mean(axis=-1, keepdims=True)))[..., 0])
+        top = self.logs.max(axis=-1)
+        return np.asarray(self.stake + top + np.log(np.exp(self.logs - top[..., None]).sum(axis=-1)))
 
     @property
     def p(self) -> Floats:
