@@ -4,9 +4,6 @@ Nobody knows beforehand how much worse a bad candidate is. So a share of the sta
 margin and nearly 1, one share on what was seen so far, and one on what was seen lately; whichever comes true makes the whole grow.
 What the stable version's proportion is comes from what was seen of it.
 
-Nor does anybody know when a candidate turns bad. After many good looks the dozen shares are lost, so a further one is a reserve that
-is bet on the same dozen little by little, the more slowly the longer it takes.
-
 Requests come in groups that fail together: retries, batches, one client's bad input. Counts then scatter more than coins do. By
 `dispersion` all evidence is taken to the power 1/dispersion, as if so many requests were one. It is valid for requests that come in
 groups of up to so many, all of a group in one look: of each group the mean of a root is at most the root of the mean.
@@ -17,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .evariable import Floats, Margin, log_evidence
+from .stakes import Stakes
 
 _BETS = 12
 _LARGEST = 0.98
@@ -24,13 +22,6 @@ _EDGE = _LARGEST / 1.02
 _LARGEST_ODDS = np.log(_LARGEST / (1 - _LARGEST))
 _PLACES = ((np.arange(_BETS) + 0.5) / _BETS) ** 1.5
 """Where the dozen bets are between the margin (0) and the largest (1), in log odds."""
-
-_RESERVE = 0.2
-_FIRST = np.log(np.append(np.full(_BETS + 2, (1 - _RESERVE) / (_BETS + 2)), _RESERVE))
-"""Shares at the beginning: the dozen, what was seen, what was seen lately, the reserve."""
-
-_HOLD_BACK = 60
-"""In look t the part 0.5 / (t + 60) of the reserve is bet: a quarter of it is left after 900 looks."""
 
 _LONG, _LATELY = 0.999, 0.98
 """Weight that a look's counts lose by each later one in what is bet on; evidence loses none."""
@@ -58,25 +49,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What all looks so far say against "within the margin".
-
-    `logs` has the log of what each share of the stake has become, in its last axis; `stake` is the log of what was there at
-    the beginning, which is another process's end where that was interrupted.
-    """
+    """What all looks so far say against "within the margin"."""
 
     margin: Margin
     dispersion: float
-    stake: float
-    logs: Floats
-    looks: int = 0
+    stakes: Stakes
     candidate: Counts = field(default_factory=Counts)
     lately: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
 
     @staticmethod
     def start(margin: Margin, dispersion: float = 1.0, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
-        """Begin with no looks; of many tests at once for arrays of counts of that `shape`."""
-        return Evidence(margin, dispersion, stake, logs=np.broadcast_to(_FIRST, (*shape, len(_FIRST))))
+        """Begin with no looks, and with what another process had where that was interrupted (`stake`, a log).
+
+        It is of many tests at once for arrays of counts of that `shape`.
+        """
+        return Evidence(margin, dispersion, Stakes.start(_BETS, 2, stake, shape))
 
     def known(self, stable: Counts) -> "Evidence":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
@@ -90,31 +78,20 @@ class Evidence:
             (_column(stable.bad), _column(stable.total)),
             self._bets(),
         )
-        logs = self._dealt()
-        logs[..., :-1] += found / self.dispersion
         return replace(
             self,
-            logs=logs,
-            looks=self.looks + 1,
+            stakes=self.stakes.after(found / self.dispersion),
             candidate=self.candidate.fading(candidate, _LONG),
             lately=self.lately.fading(candidate, _LATELY),
             stable=self.stable.fading(stable, _LONG),
         )
-
-    def _dealt(self) -> Floats:
-        """What each share has become, after the dozen have got of the reserve what it bets in this look."""
-        part = 0.5 / (self.looks + _HOLD_BACK)
-        logs = self.logs.copy()
-        logs[..., :_BETS] = np.logaddexp(logs[..., :_BETS], logs[..., -1:] + np.log(part / _BETS))
-        logs[..., -1] += np.log1p(-part)
-        return logs
 
     def _bets(self) -> tuple[Floats, Floats]:
         """Pairs of proportions (candidate's, stable's), from what was seen before."""
         stable = _column(self.stable.guess)
         edge = np.minimum(self.margin.most(stable), _EDGE)
         low = np.log(edge / (1 - edge))
-        bets = np.empty((*self.logs.shape[:-1], _BETS + 2))
+        bets = np.empty((*self.stakes.logs.shape[:-1], _BETS + 2))
         bets[..., :_BETS] = 1 / (1 + np.exp(-(low + (_LARGEST_ODDS - low) * _PLACES)))
         bets[..., _BETS] = np.minimum(self.candidate.guess, _LARGEST)
         bets[..., _BETS + 1] = np.minimum(self.lately.guess, _LARGEST)
@@ -123,8 +100,7 @@ class Evidence:
     @property
     def log(self) -> Floats:
         """Natural log of the evidence; ln(1/alpha) is as much as refuses at that alpha."""
-        top = self.logs.max(axis=-1)
-        return np.asarray(self.stake + top + np.log(np.exp(self.logs - top[..., None]).sum(axis=-1)))
+        return self.stakes.log
 
     @property
     def p(self) -> Floats:
