@@ -23,7 +23,7 @@ def explain(finding: Finding, noun: str, stable_noun: str = "stable") -> str:
         return f"{told}: {_missing(finding, stable_noun)}"
     if finding.verdict == "Fail":
         told += f", {_bounds(limits, stable_noun, finding.broken == 'most')}"
-    return f"{told} ({_p(finding.p)})"
+    return f"{told} ({chance(finding.p)})"
 
 
 def percent(share: float) -> str:
@@ -43,7 +43,8 @@ def count(samples: float) -> str:
     return f"{samples:,.0f}"
 
 
-def _p(p: float) -> str:
+def chance(p: float) -> str:
+    """A p with one digit: "p = 0.02", "p = 2e-9"."""
     if p >= 1:
         return "p = 1"
     if p < _LEAST_P:

@@ -141,12 +141,9 @@ class Proportions:
             ValueError: an alpha outside of 0..1, a dispersion below 1, or stakes that are not of these limits.
         """
         margins = limits.margins
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha {alpha:g} must be between 0 and 1")
-        if not (isfinite(dispersion) and dispersion >= 1):
-            raise ValueError(f"dispersion {dispersion:g} must be at least 1")
-        if stakes and (len(stakes) != len(margins) or not all(map(isfinite, stakes))):
-            raise ValueError(f"stakes {stakes} must be {len(margins)} finite numbers, one for each limit")
+        checked_start(alpha, dispersion, stakes)
+        if stakes and len(stakes) != len(margins):
+            raise ValueError(f"stakes {stakes} must be {len(margins)} numbers, one for each limit")
         processes = tuple(
             Evidence.start(margin, dispersion, stake, shape)
             for margin, stake in zip(margins, stakes or (0.0,) * len(margins), strict=True)
@@ -226,6 +223,16 @@ class Proportions:
             p=float(np.exp(min(0.0, -evidence))),
             evidence=tuple(float(process.log) for process in self.processes),
         )
+
+
+def checked_start(alpha: float, dispersion: float, stakes: tuple[float, ...]) -> None:
+    """Raise ValueError for what no test can begin with: an alpha outside of 0..1, a dispersion below 1, infinite stakes."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha {alpha:g} must be between 0 and 1")
+    if not (isfinite(dispersion) and dispersion >= 1):
+        raise ValueError(f"dispersion {dispersion:g} must be at least 1")
+    if not all(map(isfinite, stakes)):
+        raise ValueError(f"stakes {stakes} must be finite")
 
 
 def _checked(counts: Counts, whose: str) -> Counts:
