@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from luntra_operator.analysis.counters import Feedback, Gain, Traffic
-from luntra_operator.analysis.verdicts import Look, MetricTest, begin
+from luntra_operator.analysis.looks import Look, MetricTest
+from luntra_operator.analysis.shares import ShareTest
+from luntra_operator.analysis.verdicts import begin
 from luntra_operator.api.analysis import Analysis
 from luntra_operator.api.status import MetricStatus
 
@@ -120,7 +122,8 @@ def test_cold_pods_are_not_compared_but_keep_to_bounds_of_their_own() -> None:
 
 def test_the_false_alarm_rate_is_shared_by_all_metrics() -> None:
     """Breaks if ten metrics take back ten times as many good versions."""
-    assert [test.test.alpha for test in declared(COMPARED, COMPARED, COMPARED, COMPARED, rate=0.04)] == [0.01] * 4
+    found = declared(COMPARED, COMPARED, COMPARED, COMPARED, rate=0.04)
+    assert [test.test.alpha for test in found if isinstance(test, ShareTest)] == [0.01] * 4
 
 
 def status_of(test: MetricTest) -> MetricStatus:
@@ -161,3 +164,41 @@ def test_silence_in_the_soak_is_no_news() -> None:
     test = only(COMPARED | {"minSamples": 100}).after(look(requests(500), requests(2000))).at("").freeze()
     assert test.said.verdict == "Pass"
     assert test.said.samples == 500
+
+
+THROUGHPUT = {"throughput": {}, "minRatio": 0.8, "minSamples": 30}
+
+
+def answered(mine: int, theirs: int, weight: int | None = 20) -> Look:
+    return Look(Gain(warm=requests(mine)), Gain(warm=requests(theirs)), "r2", "r1", weight)
+
+
+def test_a_version_that_answers_what_is_due_passes() -> None:
+    test = only(THROUGHPUT).after(answered(100, 400))
+    assert test.said.verdict == "Pass"
+    assert test.said.message == "100 answers of 100 that were due by weight (p = 1)"
+    assert test.said.value == 1.0
+
+
+def test_a_version_that_hangs_is_refused_though_nothing_of_it_failed() -> None:
+    """Breaks if no answer passes for no error."""
+    test = only(THROUGHPUT)
+    for _ in range(10):
+        test = test.after(answered(0, 40))
+    assert test.said.verdict == "Fail"
+
+
+def test_throughput_is_silent_at_each_step_until_something_is_due() -> None:
+    test = only(THROUGHPUT).after(answered(100, 400)).at("60 %")
+    assert test.said.verdict == "NoData"
+    assert test.said.message.startswith("0 answers were due at this step, minSamples is 30")
+    assert test.after(answered(60, 40, 60)).said.verdict == "Pass"
+
+
+def test_a_look_in_which_the_weight_changed_says_nothing_of_throughput() -> None:
+    assert only(THROUGHPUT).after(answered(0, 1000, None)).said.verdict == "NoData"
+
+
+def test_throughput_that_was_found_stays_so_in_the_soak() -> None:
+    test = only(THROUGHPUT).after(answered(100, 400)).at("").freeze()
+    assert test.after(answered(0, 0, 100)).said.verdict == "Pass"

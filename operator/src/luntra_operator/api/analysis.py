@@ -34,7 +34,7 @@ class Latency(ApiModel):
 
 
 class Throughput(ApiModel):
-    """Answers per second; beside the stable version per percent of the traffic."""
+    """The part of the answers that are due by the traffic's weights; of no use where sessions are divided, not requests."""
 
 
 class Accuracy(ApiModel):
@@ -76,7 +76,10 @@ class Metric(ApiModel):
             "!(has(self.throughput) || has(self.accuracy)) || !(has(self.max) || has(self.maxIncrease) || has(self.maxRatio))",
             "of throughput and accuracy more is better; give min, maxDecrease or minRatio",
         ),
-        ("!has(self.throughput) || !has(self.maxDecrease)", "throughput is compared by minRatio, not by maxDecrease"),
+        (
+            "!has(self.throughput) || !(has(self.min) || has(self.maxDecrease))",
+            "throughput follows the users, so it is compared by minRatio alone; remove min and maxDecrease",
+        ),
         ("!has(self.accuracy) || !has(self.minRatio)", "accuracy is compared by maxDecrease, not by minRatio"),
     )
 
@@ -88,7 +91,7 @@ class Metric(ApiModel):
     )
     error_rate: ErrorRate | None = Field(default=None, description="Share of requests that the server failed.")
     latency: Latency | None = Field(default=None, description="Share of requests slower than an objective.")
-    throughput: Throughput | None = Field(default=None, description="Answers per second.")
+    throughput: Throughput | None = Field(default=None, description="Part of the answers that are due by its weight.")
     accuracy: Accuracy | None = Field(default=None, description="Share of predictions that feedback calls correct.")
     max: Number | None = Field(default=None, description="The most that the candidate's value may be.")
     max_increase: Number | None = Field(
@@ -138,8 +141,10 @@ class Metric(ApiModel):
         if (kinds[0] in _LESS_IS_BETTER) != bool(less):
             fix = "max, maxIncrease or maxRatio" if more else "min, maxDecrease or minRatio"
             raise ValueError(f"{self.name}: of {kinds[0]} {'less' if more else 'more'} is better; give {fix}")
-        if self.throughput is not None and self.max_decrease is not None:
-            raise ValueError(f"{self.name}: throughput is compared by minRatio, not by maxDecrease")
+        if self.throughput is not None and (self.min is not None or self.max_decrease is not None):
+            raise ValueError(
+                f"{self.name}: throughput follows the users, so it is compared by minRatio alone; remove min and maxDecrease"
+            )
         if self.accuracy is not None and self.min_ratio is not None:
             raise ValueError(f"{self.name}: accuracy is compared by maxDecrease, not by minRatio")
         self._shares(kinds[0])

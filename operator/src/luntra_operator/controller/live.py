@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Iterable
 
 from luntra_operator.analysis.counters import Feedback, Gain, Reading, Tally, Traffic
-from luntra_operator.analysis.verdicts import Look, MetricTest, begin
+from luntra_operator.analysis.looks import Look, MetricTest
+from luntra_operator.analysis.verdicts import begin
 from luntra_operator.api.analysis import Analysis
 from luntra_operator.api.quantities import seconds
 from luntra_operator.api.status import VersionStatus
@@ -40,6 +41,7 @@ class LiveJudge:
         self.interval = seconds(analysis.interval)
         self._tests = begin(analysis, {entry.name: entry for entry in trial.status.metrics})
         self._tallies: dict[str, Tally] = {}
+        self._weight: int | None = None
         self._silent = "no look was taken yet"
 
     @property
@@ -61,7 +63,14 @@ class LiveJudge:
         beside = status.stable if status.candidate else None
         mine, theirs = await asyncio.gather(self._gain(subject), self._gain(beside))
         self._silent = "; ".join(problem for _, problem in (mine, theirs) if problem)
-        look = Look(mine[0], theirs[0], subject.revision, beside.revision if beside else None)
+        weight, self._weight = self._weight, _weight(trial)
+        look = Look(
+            mine[0],
+            theirs[0],
+            subject.revision,
+            beside.revision if beside else None,
+            weight if weight == self._weight else None,
+        )
         tests = self._tests if beside else tuple(test.freeze() for test in self._tests)
         self._tests = tuple(test.after(look) for test in tests)
 
@@ -124,6 +133,12 @@ def _judgement(test: MetricTest, silent: str) -> Judgement:
 
 def _step(trial: Trial) -> str:
     return f"{trial.status.step.weight} %" if trial.status.step else ""
+
+
+def _weight(trial: Trial) -> int | None:
+    """The candidate's percent of the requests, as far as the gateway is known to follow."""
+    traffic = trial.status.traffic
+    return traffic.observed if traffic is not None and traffic.observed == traffic.desired else None
 
 
 def _why(version: str, answers: Iterable[ModelStats | PodError]) -> str:

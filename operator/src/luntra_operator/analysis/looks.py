@@ -1,0 +1,59 @@
+"""What a look at the pods' counters brings to a metric, and what the metric says to it."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from luntra_operator.api.analysis import Metric
+
+from .counters import Gain
+
+DISPERSION = 2.0
+"""How many requests count as one: clients retry, and one bad input comes in groups (docs/statistics.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What has come since the last look: of both versions, and and feedback by revision.
+
+    `weight` is the percent of the requests that the candidate got throughout, None where it changed or is not known.
+    """
+
+    candidate: Gain
+    stable: Gain
+    revision: str
+    stable_revision: str | None
+    weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a metric says: a verdict, a line for people, and the figures behind it."""
+
+    verdict: Literal["Pass", "Fail", "NoData"]
+    message: str
+    value: float | None
+    samples: float
+    stable_value: float | None
+    stable_samples: float | None
+    evidence: tuple[float, ...]
+
+
+class MetricTest(Protocol):
+    """One metric that is watched through one rollout; immutable."""
+
+    @property
+    def metric(self) -> Metric:
+        """As declared."""
+
+    @property
+    def said(self) -> Said:
+        """What all looks so far come to."""
+
+    def after(self, look: Look) -> "MetricTest":
+        """The same after one more look."""
+
+    def at(self, step: str) -> "MetricTest":
+        """The same at a step of the rollout, which is silent until somebody asks."""
+
+    def freeze(self) -> "MetricTest":
+        """The same once the old version is only kept warm and gets no requests."""

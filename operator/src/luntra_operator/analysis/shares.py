@@ -1,0 +1,136 @@
+"""Metrics that are shares: of failed requests, of slow ones, of wrong predictions.
+
+The evidence of a metric grows over the whole rollout, from step to step. Silence is told by the step: what came at 5 % says nothing
+of whether anybody asks at 25 %, so each step needs its `minSamples`. While the old version is only kept warm it gets no requests,
+so the candidate is judged beside what was seen of it before: its share, at the upper end of what that may be, is frozen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from luntra_operator.api.analysis import Metric
+from luntra_operator.api.quantities import seconds
+
+from .counters import Feedback, Traffic
+from .evidence import Counts
+from .explanation import count, explain
+from .intervals import interval
+from .looks import DISPERSION, Look, Said
+from .proportions import Finding, Limits, Proportions
+
+MOST = 1.0 - 1e-6
+"""The largest share that can be a bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareTest:
+    """One share that is watched through one rollout; see `begin`."""
+
+    metric: Metric
+    test: Proportions
+    step: str = ""
+    in_step: tuple[float, float] = (0.0, 0.0)
+    frozen: Finding | None = None
+    """What was found before the stable version's share was frozen."""
+
+    def after(self, look: Look) -> "ShareTest":
+        """The same after one more look."""
+        candidate, stable, cold = _counts(self.metric, look)
+        here, beside = self.in_step
+        # What is cold counts here too: the step is not silent.
+        samples = (here + _total(candidate) + _total(cold), beside + _total(stable))
+        return replace(self, test=self.test.after(candidate, stable, cold), in_step=samples)
+
+    def at(self, step: str) -> "ShareTest":
+        """The same at a step of the rollout, which is silent until somebody asks."""
+        return self if step == self.step else replace(self, step=step, in_step=(0.0, 0.0))
+
+    def freeze(self) -> "ShareTest":
+        """From now on beside what was seen of the stable version so far; the evidence goes on."""
+        if self.frozen is not None or not self.metric.compares:
+            return self
+        test, limits = self.test, self.test.limits
+        high = interval(float(test.stable.bad), float(test.stable.total), test.alpha, test.dispersion)[1]
+        allowed = max(float(margin.most(high)) for margin in limits.margins if margin.ratio)
+        most = min(allowed, limits.most if limits.most is not None else MOST, MOST)
+        beside = Proportions.start(
+            replace(limits, most=most, increase=None, ratio=None), test.alpha, test.dispersion, (float(test.log),)
+        )
+        return replace(self, test=beside, frozen=test.finding)
+
+    @property
+    def said(self) -> Said:
+        """What all looks so far come to."""
+        metric, finding = self.metric, self.test.finding
+        if self.frozen is not None and not finding.samples:
+            finding = self.frozen
+        verdict, message = finding.verdict, explain(finding, _noun(metric))
+        if verdict == "Pass" and self.frozen is None and (lacking := self._lacking()):
+            verdict, message = "NoData", f"{lacking} at this step, minSamples is {metric.min_samples}; {message}"
+        return Said(
+            verdict,
+            message,
+            _value(metric, finding.share) if finding.samples else None,
+            finding.samples,
+            None if finding.stable_share is None else _value(metric, finding.stable_share),
+            finding.stable_samples if finding.limits.compared else None,
+            self.test.finding.evidence,
+        )
+
+    def _lacking(self) -> str:
+        mine, theirs = self.in_step
+        sides = [(mine, ""), (theirs, " on stable")] if self.metric.compares else [(mine, "")]
+        return " and ".join(f"{count(here)} requests{where}" for here, where in sides if here < self.metric.min_samples)
+
+
+def start_share(metric: Metric, alpha: float, evidence: Sequence[float]) -> ShareTest:
+    """Begin; `evidence` is what a rollout under way had found, where an operator was restarted."""
+    limits = _limits(metric)
+    stakes = tuple(evidence) if len(evidence) == len(limits.margins) else ()
+    return ShareTest(metric, Proportions.start(limits, alpha, DISPERSION, stakes))
+
+
+def _counts(metric: Metric, look: Look) -> tuple[Counts, Counts, Counts]:
+    """Bad and all requests as a metric has them: the warm candidate's, the stable version's and the cold candidate's."""
+    if metric.accuracy is not None:
+        told = (look.candidate + look.stable).feedback
+        return _wrong(told, look.revision), _wrong(told, look.stable_revision), Counts()
+    return (
+        _bad(metric, look.candidate.warm),
+        _bad(metric, look.stable.all),
+        _bad(metric, look.candidate.cold),
+    )
+
+
+def _limits(metric: Metric) -> Limits:
+    """Limits of the share that is bad; of a share that is good, 1 less that."""
+    if metric.accuracy is None:
+        return Limits(metric.max, metric.max_increase, metric.max_ratio, 1)
+    most = None if metric.min is None else 1.0 - metric.min
+    return Limits(most, metric.max_decrease, None, 1)
+
+
+def _bad(metric: Metric, traffic: Traffic) -> Counts:
+    if metric.latency is None:
+        return Counts(traffic.failed, traffic.total)
+    objective = seconds(metric.latency.objective)
+    return Counts(traffic.timed - traffic.within.get(objective, 0), traffic.timed)
+
+
+def _wrong(told: Mapping[str, Feedback], revision: str | None) -> Counts:
+    found = told.get(revision or "", Feedback())
+    return Counts(found.labelled - found.correct, found.labelled)
+
+
+def _value(metric: Metric, share: float) -> float:
+    return 1.0 - share if metric.accuracy is not None else share
+
+
+def _total(counts: Counts) -> float:
+    return float(counts.total)
+
+
+def _noun(metric: Metric) -> str:
+    if metric.latency is not None:
+        return f"slower than {metric.latency.objective}"
+    return "error rate" if metric.error_rate is not None else "wrong predictions"
