@@ -76,8 +76,8 @@ def test_the_first_seconds_of_a_pod_are_cold() -> None:
     assert fourth.all.total == 11
 
 
-def told(labelled: int, correct: int) -> Reading:
-    return Reading("a", draining=False, traffic=Traffic(), age=60.0, feedback={"r1": Feedback(labelled, correct)})
+def told(told: int, worth: float) -> Reading:
+    return Reading("a", draining=False, traffic=Traffic(), age=60.0, feedback={"r1": Feedback(told, worth)})
 
 
 def test_feedback_is_counted_by_revision_whichever_pod_has_it() -> None:

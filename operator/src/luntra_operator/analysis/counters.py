@@ -32,13 +32,13 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """Of `labelled` predictions feedback said whether they were right; `correct` were."""
+    """What people or markets said of `told` predictions: each is worth 0 to 1, right ones 1 and wrong ones 0, all `worth` together."""
 
-    labelled: int = 0
-    correct: int = 0
+    told: int = 0
+    worth: float = 0.0
 
     def __add__(self, other: "Feedback") -> "Feedback":
-        return Feedback(self.labelled + other.labelled, self.correct + other.correct)
+        return Feedback(self.told + other.told, self.worth + other.worth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ def _gained(before: Reading | None, now: Reading, warm_up: float) -> Gain:
 
 def _since(before: Feedback | None, now: Feedback) -> Feedback:
     """A server forgets the feedback of the version that had none for longest, and begins at 0 when some comes again."""
-    if before is None or now.labelled < before.labelled:
+    if before is None or now.told < before.told:
         return now
-    return Feedback(now.labelled - before.labelled, now.correct - before.correct)
+    return Feedback(now.told - before.told, now.worth - before.worth)
 
 
 def _combined(one: Traffic, other: Traffic, sign: int) -> Traffic:

@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 from luntra_operator.api.analysis import Metric
 
 from .counters import Gain
+from .intervals import Interval
+
+Better = Literal["Candidate", "Stable", "Neither"]
 
 DISPERSION = 2.0
 """How many requests count as one: clients retry, and one bad input comes in groups (docs/statistics.md)."""
@@ -27,7 +30,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a metric says: a verdict, a line for people, and the figures behind it."""
+    """What a metric says: a verdict, a line for people, and the figures behind it.
+
+    The intervals have the true values, at all looks together, with a chance of at least 1 less the metric's part of the false alarm
+    rate; where they do not overlap one version is `better`.
+    """
 
     verdict: Literal["Pass", "Fail", "NoData"]
     message: str
@@ -36,6 +43,9 @@ class Said:
     stable_value: float | None
     stable_samples: float | None
     evidence: tuple[float, ...]
+    interval: Interval | None = None
+    stable_interval: Interval | None = None
+    better: Better | None = None
 
 
 class MetricTest(Protocol):

@@ -14,8 +14,8 @@ from luntra_operator.api.quantities import seconds
 from .counters import Feedback, Traffic
 from .evidence import Counts
 from .explanation import count, explain
-from .intervals import interval
-from .looks import DISPERSION, Look, Said
+from .intervals import Interval, interval
+from .looks import DISPERSION, Better, Look, Said
 from .proportions import Finding, Limits, Proportions
 
 MOST = 1.0 - 1e-6
@@ -75,7 +75,20 @@ class ShareTest:
             None if finding.stable_share is None else _value(metric, finding.stable_share),
             finding.stable_samples if finding.limits.compared else None,
             self.test.finding.evidence,
+            *self._beside(),
         )
+
+    def _beside(self) -> tuple[Interval | None, Interval | None, Better | None]:
+        """Intervals of both versions that hold at all looks, and which one is better; of a frozen one no more."""
+        test, metric = self.test, self.metric
+        mine, theirs = test.candidate + test.cold, test.stable
+        if self.frozen is not None or not float(mine.total) or not float(theirs.total):
+            return None, None, None
+        found, other = (
+            interval(float(one.bad), float(one.total), test.alpha / 2, test.dispersion) for one in (mine, theirs)
+        )
+        better: Better = "Candidate" if found[1] < other[0] else "Stable" if other[1] < found[0] else "Neither"
+        return _values(metric, found), _values(metric, other), better
 
     def _lacking(self) -> str:
         mine, theirs = self.in_step
@@ -119,11 +132,16 @@ def _bad(metric: Metric, traffic: Traffic) -> Counts:
 
 def _wrong(told: Mapping[str, Feedback], revision: str | None) -> Counts:
     found = told.get(revision or "", Feedback())
-    return Counts(found.labelled - found.correct, found.labelled)
+    return Counts(found.told - found.worth, found.told)  # its evidence is valid for worths between 0 and 1, too
 
 
 def _value(metric: Metric, share: float) -> float:
     return 1.0 - share if metric.accuracy is not None else share
+
+
+def _values(metric: Metric, shares: Interval) -> Interval:
+    low, high = sorted(_value(metric, share) for share in shares)
+    return low, high
 
 
 def _total(counts: Counts) -> float:

@@ -38,7 +38,7 @@ class Throughput(ApiModel):
 
 
 class Accuracy(ApiModel):
-    """The share of predictions that feedback called correct."""
+    """The share of predictions that feedback called correct; of rewards their mean."""
 
 
 class NoData(ApiModel):

@@ -8,11 +8,15 @@ from pydantic import Field, model_validator
 from .analysis import Analysis
 from .base import ApiModel
 from .checks import BenchmarkCheck, EvaluationCheck
-from .quantities import Duration
+from .quantities import Duration, seconds
 
 
 class Step(ApiModel):
     """One step of the traffic shift: a weight and how long to stay there."""
+
+    cel_rules: ClassVar = (
+        ("!has(self.hold) || !has(self.compare)", "hold and compare are both given; compare is the time, remove hold"),
+    )
 
     weight: int = Field(
         ge=1, le=99, description="Percent of requests that the new version gets; 100 is implied at the end."
@@ -20,6 +24,22 @@ class Step(ApiModel):
     hold: Duration | None = Field(
         default=None, description="Least time at this weight, counted from when the gateway follows it. Default 0s."
     )
+    compare: Duration | None = Field(
+        default=None,
+        description="Instead of hold: stay here for so long, report both versions side by side in status.metrics, and wait "
+        "until somebody says which one stays (luntra.io/approve or abort). Needs analysis.",
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.hold is not None and self.compare is not None:
+            raise ValueError(f"weight {self.weight}: hold and compare are both given; compare is the time, remove hold")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """How long to stay."""
+        return seconds(self.compare or self.hold or "0s")
 
 
 class Checks(ApiModel):
@@ -46,6 +66,10 @@ class Rollout(ApiModel):
             " && self.steps.map(s, s.weight).isSorted()",
             "steps: weights must increase from step to step, e.g. 5, 25, 50; 100 is implied at the end",
         ),
+        (
+            "!has(self.steps) || self.steps.all(s, !has(s.compare)) || has(self.analysis)",
+            "steps: compare needs analysis: its metrics are what is compared",
+        ),
     )
 
     strategy: Literal["BlueGreen"] | None = Field(
@@ -67,6 +91,12 @@ class Rollout(ApiModel):
     )
     deadlines: Deadlines | None = Field(default=None, description="Time limits.")
     paused: bool | None = Field(default=None, description="true: the operator changes nothing at all and only reports.")
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Self:
+        if self.analysis is None and any(step.compare for step in self.steps or []):
+            raise ValueError("steps: compare needs analysis: its metrics are what is compared")
+        return self
 
     @model_validator(mode="after")
     def _weights_increase(self) -> Self:

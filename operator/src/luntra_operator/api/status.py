@@ -13,6 +13,7 @@ from .base import StatusModel
 from .vocabulary import Phase
 
 Verdict = Literal["Pass", "Fail", "NoData", "Error"]
+Better = Literal["Candidate", "Stable", "Neither"]
 
 
 class VersionStatus(StatusModel):
@@ -113,6 +114,16 @@ class MetricStatus(StatusModel):
     evidence: list[float] = Field(
         default_factory=list,
         description="Natural log of the evidence against each bound; a restarted operator goes on from there.",
+    )
+    interval: list[float] | None = Field(
+        default=None, description="From where to where the value of the version that is judged may be."
+    )
+    stable_interval: list[float] | None = Field(
+        default=None, description="The same of the version that it is compared with."
+    )
+    better: Better | None = Field(
+        default=None,
+        description="Candidate or Stable where the two intervals do not overlap, else Neither: no difference was found.",
     )
 
 

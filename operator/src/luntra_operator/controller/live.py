@@ -97,7 +97,7 @@ class LiveJudge:
 
 def reading(told: ModelStats, revision: str) -> Reading:
     """What a pod has counted for a revision; all zero where it has never heard of it."""
-    feedback = {one: Feedback(found.labelled, found.correct) for one, found in told.feedback.items()}
+    feedback = {one: Feedback(found.count, found.reward_sum) for one, found in told.feedback.items()}
     found = next((version for version in told.versions if version.revision == revision), None)
     if found is None:
         return Reading(told.instance, told.draining, Traffic(), feedback=feedback)
@@ -127,7 +127,16 @@ def _judgement(test: MetricTest, silent: str) -> Judgement:
         seconds(metric.on_no_data.after),
         metric.on_no_data.action,
         metric.dry_run,
-        Figures(said.value, said.samples, said.stable_value, said.stable_samples, said.evidence),
+        Figures(
+            said.value,
+            said.samples,
+            said.stable_value,
+            said.stable_samples,
+            said.evidence,
+            said.interval,
+            said.stable_interval,
+            said.better,
+        ),
     )
 
 

@@ -49,13 +49,10 @@ class VersionStats(StatusModel):
 
 
 class FeedbackStats(StatusModel):
-    """What feedback said of one version's predictions."""
+    """What feedback said of one version's predictions: each is worth 0 to 1, right ones 1, wrong ones 0."""
 
     count: int
-    labelled: int
-    correct: int
     reward_sum: float
-    reward_squares: float
 
 
 class ModelStats(StatusModel):

@@ -31,8 +31,37 @@ def recorded(turn: Turn) -> list[MetricStatus]:
             stable_value=figures.stable_value,
             stable_samples=figures.stable_samples,
             evidence=list(figures.evidence),
+            interval=_ends(figures.interval),
+            stable_interval=_ends(figures.stable_interval),
+            better=figures.better,
         )
     return list(known.values())
+
+
+def _ends(interval: tuple[float, float] | None) -> list[float] | None:
+    return list(interval) if interval else None
+
+
+def outcome(metrics: list[MetricStatus]) -> str:
+    """What a comparison of both versions came to, metric by metric."""
+    found = (f"{metric.name}: {_winner(metric)}" for metric in metrics)
+    return "; ".join(found) or "no metric has said anything"
+
+
+def _winner(metric: MetricStatus) -> str:
+    if metric.better is None:
+        return "too little was seen to compare"
+    figures = (
+        f"{_figure(metric.value, metric.interval)} and {_figure(metric.stable_value, metric.stable_interval)} on stable"
+    )
+    if metric.better == "Neither":
+        return f"no difference ({figures})"
+    return f"{'the candidate' if metric.better == 'Candidate' else 'stable'} is better ({figures})"
+
+
+def _figure(value: float | None, interval: list[float] | None) -> str:
+    low, high = interval or (0.0, 1.0)
+    return f"{low if value is None else value:.4g} [{low:.4g} to {high:.4g}]"
 
 
 def _binding(turn: Turn) -> list[Judgement]:

@@ -1,4 +1,4 @@
-"""Approval: a person says whether a version may have its first request, or all of them.
+"""Approval: a person says whether a version may have its first request, or all of them, or which of two is to stay.
 
 A first version needs none: there is nothing to protect. Where the traffic cannot be divided, or no step divides it, the first
 request and all of them are one and the same.
@@ -9,6 +9,7 @@ from typing import Any
 from luntra_operator.api.vocabulary import Phase, Reason
 
 from .actions import Event
+from .analysis import outcome
 from .intents import asked, handled
 from .observed import Problem
 from .turn import Decision, Turn
@@ -20,9 +21,17 @@ def due(turn: Turn, weight: int) -> bool:
     if turn.status.stable is None:
         return False
     first = turn.status.step is None
-    return (turn.spec.approval == "BeforeTraffic" and first) or (
-        turn.spec.approval == "BeforePromotion" and weight == 100
+    return (
+        (turn.spec.approval == "BeforeTraffic" and first)
+        or (turn.spec.approval == "BeforePromotion" and weight == 100)
+        or compared(turn) is not None
     )
+
+
+def compared(turn: Turn) -> str | None:
+    """For how long both versions are compared at the present step; None where nothing was asked but to hold."""
+    step = turn.status.step
+    return next((one.compare for one in turn.spec.steps if step and one.weight == step.weight), None)
 
 
 def ask(turn: Turn, **changes: Any) -> Decision:
@@ -46,5 +55,7 @@ def answer(turn: Turn) -> Decision | dict[str, Any]:
 
 
 def _stage(turn: Turn) -> str:
-    step = turn.status.step
+    step, span = turn.status.step, compared(turn)
+    if step and span:
+        return f"was compared for {span} at {step.weight} % of the traffic: {outcome(turn.status.metrics)}"
     return f"has {step.weight} % of the traffic" if step else "has passed its checks and has no traffic yet"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from luntra_operator.api.status import GrantStatus, Verdict, VersionStatus
+from luntra_operator.api.status import Better, GrantStatus, Verdict, VersionStatus
 from luntra_operator.api.vocabulary import Reason
 
 BROKEN = ""
@@ -112,7 +112,8 @@ class CheckRun:
 class Figures:
     """What a judgement is made from: the metric's value and the samples behind it, of both versions where two are compared.
 
-    `evidence` has the natural log of what speaks against the candidate, one for each bound that it is tested against.
+    `evidence` has the natural log of what speaks against the candidate, one for each bound that it is tested against. The
+    intervals are where the true values are; where they do not overlap one version is `better`.
     """
 
     value: float | None = None
@@ -120,6 +121,9 @@ class Figures:
     stable_value: float | None = None
     stable_samples: float | None = None
     evidence: tuple[float, ...] = ()
+    interval: tuple[float, float] | None = None
+    stable_interval: tuple[float, float] | None = None
+    better: Better | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from luntra_operator.api.quantities import seconds
 from luntra_operator.api.rollout import Step
 from luntra_operator.api.status import StepStatus, TrafficStatus, VersionStatus
 from luntra_operator.api.vocabulary import Phase, Reason
@@ -30,7 +29,7 @@ def next_weight(steps: list[Step], current: int) -> int:
 
 def hold(steps: list[Step], weight: int) -> float:
     """Seconds to stay at `weight`; 0 for a weight that is not declared."""
-    return next((seconds(step.hold) for step in steps if step.weight == weight and step.hold), 0.0)
+    return next((step.seconds for step in steps if step.weight == weight), 0.0)
 
 
 def first_step(turn: Turn, **changes: Any) -> Decision:
