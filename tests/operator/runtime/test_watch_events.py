@@ -10,7 +10,7 @@ import pytest
 
 from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.runtime import watches as watches_module
-from luntra_operator.runtime.watches import _CHILDREN, RESTART, Watches, _Backoffs, _Session
+from luntra_operator.runtime.watches import _CHILDREN, ECHO, RESTART, Watches, _Backoffs, _Session
 
 Object = dict[str, Any]
 KEY = ("team-a", "digits")
@@ -23,10 +23,12 @@ class Added:
     def __init__(self) -> None:
         self.keys: list[Key] = []
         self.priorities: list[Priority] = []
+        self.pauses: list[float] = []
 
     def add(self, key: Key, after: float = 0.0, priority: Priority = Priority.NORMAL) -> None:
         self.keys.append(key)
         self.priorities.append(priority)
+        self.pauses.append(after)
 
 
 @pytest.fixture
@@ -102,13 +104,23 @@ async def test_what_a_list_found_at_rest_waits_for_all_else_and_an_edited_route_
     ):
         await watches._object_event(event(kind, uid=f"u{phase}{kind}", status={"phase": phase}))
     low, normal, urgent = Priority.BACKGROUND, Priority.NORMAL, Priority.URGENT
-    assert queue.priorities == [low, low, normal, normal, normal]
+    assert queue.priorities == [low, low, normal, normal, Priority.ASKED]
     queue.priorities.clear()
     mine = {"ownerReferences": [{"apiVersion": "luntra.io/v1alpha1", "name": "digits"}]}
     for kind in (None, "MODIFIED"):
         await watches._child_event(event(kind, labels={"luntra.io/model-deployment": "digits"}))
         await watches._route_event(event(kind, **mine))
     assert queue.priorities == [low, low, normal, urgent]
+
+
+async def test_a_pod_is_looked_at_at_once_and_its_echoes_together(watches: Watches, queue: Added) -> None:
+    """Breaks if a death waits, or if each object that follows a change costs a turn of its own."""
+    labels = {"luntra.io/model-deployment": "digits"}
+    for kind in ("Pod", "Deployment", "EndpointSlice"):
+        await watches._child_event(
+            {"type": "MODIFIED", "object": {"kind": kind, "metadata": {**META, "labels": labels}}}
+        )
+    assert queue.pauses == [0.0, ECHO, ECHO]
 
 
 def adopting(name: str, route: object, *, lent: tuple[str, ...] = (), kind: str = "MODIFIED", **meta: Any) -> Object:

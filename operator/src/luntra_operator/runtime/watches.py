@@ -63,6 +63,10 @@ class _Backoffs:
             bound = min(RESTART, 2 * bound)
 
 
+ECHO = 0.2
+"""Seconds for what other controllers make of a change to come together: a Deployment, its pods and its endpoints are one piece of news."""
+
+
 class Watches:
     """The registry of watch handlers for one queue."""
 
@@ -148,13 +152,14 @@ class Watches:
             self._seen[meta["uid"]] = _Known(key, state, phase)
             if event["type"] is not None and known is not None and known.state == state:
                 return
-        at_rest = event["type"] is None and phase in _RESTING
-        self._queue.add(key, priority=Priority.BACKGROUND if at_rest else Priority.NORMAL)
+        listed = Priority.BACKGROUND if phase in _RESTING else Priority.NORMAL
+        self._queue.add(key, priority=listed if event["type"] is None else Priority.ASKED)
 
     async def _child_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
         priority = Priority.BACKGROUND if event["type"] is None else Priority.NORMAL
-        self._queue.add((meta["namespace"], meta["labels"][LABEL_DEPLOYMENT]), priority=priority)
+        pause = 0.0 if event["object"].get("kind") == kinds.POD.kind else ECHO
+        self._queue.add((meta["namespace"], meta["labels"][LABEL_DEPLOYMENT]), pause, priority=priority)
 
     async def _route_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
