@@ -420,3 +420,24 @@ async def test_r13_route_is_not_given_back_to_a_dead_stable_version_because_anot
         shifting.pod(f"digits-w1-{number}", labels)
     await shifting.rest(30)
     assert shifting.restored
+
+
+async def test_r13_workload_that_a_stray_route_still_sends_to_outlives_what_proxies_know(shifting: Adopting) -> None:
+    """Breaks if the Service alone tells what is written while a route of the user's serves on; found by the simulation."""
+    labels = shifting.kube.peek(kinds.POD, "digits-w1-0")["metadata"]["labels"]
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels, ready=False)
+    shifting.edit(traffic=None, rollout={"soak": "4s"})
+    body = shifting.kube.peek(MD, "digits")
+    shifting.kube.put(MD, {**body, "metadata": {**body["metadata"], "annotations": {"luntra.io/abort": "v2"}}})
+    await shifting.rest(30)
+    assert shifting.shares() == {"digits": 80, "digits-w2": 20}
+    assert shifting.status["traffic"].get("observed") is None
+    for number in range(2):
+        shifting.pod(f"digits-w1-{number}", labels)
+    while shifting.shares().get("digits-w2"):
+        await shifting.rest(0.5)
+    await shifting.rest(4)
+    assert "digits-w2" in shifting.kube.names(kinds.SERVICE)
+    await shifting.rest(10)
+    assert "digits-w2" not in shifting.kube.names(kinds.SERVICE)

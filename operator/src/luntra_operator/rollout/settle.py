@@ -161,11 +161,15 @@ def shares(weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def _written(turn: Turn, traffic: TrafficStatus) -> int | None:
-    if not turn.spec.divides:
-        return (100 if turn.seen.service == traffic.workload else 0) if turn.seen.service else None
-    if turn.seen.route is None:
+    """What the route gives, or the Service where the spec divides nothing; of a route that is left of another spec both must agree."""
+    route = turn.seen.route
+    given = route.weights.get(traffic.workload, None if introducing(turn) else 0) if route else None
+    if turn.spec.divides:
+        return given
+    if turn.seen.service is None:
         return None
-    return turn.seen.route.weights.get(traffic.workload, None if introducing(turn) else 0)
+    left = route is not None and route.weights and given != traffic.desired
+    return given if left else 100 if turn.seen.service == traffic.workload else 0
 
 
 def _witness(turn: Turn, traffic: TrafficStatus, timers: Timers) -> str | None:
