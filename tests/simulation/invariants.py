@@ -261,11 +261,8 @@ class Invariants:
     def _traffic_first(self, write: Write, owner: Object, status: Object, memory: Memory) -> None:
         """A version that is taken back gets nothing in any route before anything else is done."""
         withdrawal, candidate, stable = (status.get(key) for key in ("withdrawal", "candidate", "stable"))
-        edited = min(
-            write.caller.since, write.at - FORGETTING
-        )  # a share that somebody gives it now goes in the next turn
-        if not (withdrawal and candidate and stable) or memory.route_edited >= edited:
-            return
+        if not (withdrawal and candidate and stable) or memory.route_edited >= write.caller.since:
+            return  # a share that somebody gives it now goes in the next turn
         given = [told for told in self._told(owner["metadata"]["name"]) if told.get(candidate["workload"])]
         unsafe = not self._alive_throughout(stable["workload"], write.caller.since)
         told = f"{write.name} is written while {candidate['workload']}, taken back, still has traffic: {given}"

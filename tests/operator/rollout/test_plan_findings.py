@@ -334,3 +334,49 @@ def test_superseded_first_version_serves_while_others_come_and_go() -> None:
     world.route_deleted()
     world.run()
     assert world.weights[-1] == {V2: 100}
+
+
+@pytest.fixture
+def preparing(hostile: HostileWorld) -> HostileWorld:
+    """v2 was refused a moment ago and its workload is still there; v3 is not ready yet."""
+    hostile.spec = declared("v2", "patient")
+    hostile.until_weight(30)
+    hostile.kill(V2)
+    hostile.until("RolledBack")
+    hostile.slow, hostile.spec = True, declared("v3")
+    hostile.turn()
+    hostile.now += timedelta(seconds=1)
+    return hostile
+
+
+def test_refused_version_outlives_what_proxies_know_although_the_next_rollout_begins(preparing: HostileWorld) -> None:
+    """Breaks if a rollout forgets when the weights before it were accepted: one look may miss the rest of a share."""
+    preparing.run(seconds=3)
+    assert V2 in preparing.workloads
+    preparing.run(seconds=3)
+    assert V2 not in preparing.workloads
+
+
+def test_superseding_what_never_had_traffic_does_not_forget_what_proxies_may_still_do(preparing: HostileWorld) -> None:
+    """Breaks if a version that goes without traffic takes along what is known of the route; found by the simulation."""
+    preparing.foreign_weights({V1: 70, V2: 30})
+    preparing.turn()
+    assert preparing.weights[-1] == {V1: 100}
+    preparing.in_force = {V1: 70, V2: 30}
+    preparing.spec = declared("v4")
+    preparing.run(seconds=2)
+    assert preparing.status.candidate
+    assert preparing.status.candidate.version == "v4"
+    assert V2 in preparing.workloads
+    preparing.in_force = {V1: 100}
+    preparing.run(seconds=6)
+    assert V2 not in preparing.workloads
+
+
+def test_foreign_share_is_taken_away_in_the_turn_that_supersedes_its_version(preparing: HostileWorld) -> None:
+    preparing.foreign_weights({V1: 50, V3: 50})
+    preparing.spec = declared("v4")
+    preparing.turn()
+    assert preparing.status.phase == "RollingBack"
+    assert preparing.route
+    assert preparing.route.weights == {V1: 100}

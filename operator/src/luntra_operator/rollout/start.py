@@ -42,13 +42,19 @@ def begin(turn: Turn) -> Decision:
     if turn.seen.unkept is not None:
         return Decision(status, waiting=turn.seen.unkept)
     retry = _retry(turn)
-    settled = status.traffic is None or status.traffic.observed == status.traffic.desired
+    before = status.traffic
+    settled = before is None or before.observed == before.desired
     ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
     candidate = VersionStatus(
         revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"
     )
     nothing = TrafficStatus(
-        workload=candidate.workload, desired=0, written=0, observed=0 if settled else None, decided_at=turn.now
+        workload=candidate.workload,
+        desired=0,
+        written=0,
+        observed=0 if settled else None,
+        decided_at=turn.now,
+        accepted_at=before.accepted_at if before and settled else None,  # nobody is moved: the same delay goes on
     )
     started = turn.update(
         Phase.PREPARING,
@@ -67,8 +73,8 @@ def begin(turn: Turn) -> Decision:
         rejected_message=None,
         **(handled(turn, "retry", retry) if retry else {}),
     )
-    before = f"; {status.stable.version} keeps serving" if status.stable else ""
-    event = Event(Reason.ROLLOUT_STARTED, f"preparing {model.version} as {candidate.workload}{before}")
+    meanwhile = f"; {status.stable.version} keeps serving" if status.stable else ""
+    event = Event(Reason.ROLLOUT_STARTED, f"preparing {model.version} as {candidate.workload}{meanwhile}")
     return Decision(started, (event,))
 
 

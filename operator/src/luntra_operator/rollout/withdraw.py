@@ -14,9 +14,8 @@ from .turn import Decision, Timers, Turn
 def withdraw(turn: Turn, reason: Reason, message: str, *, rejected: bool = True, **changes: Any) -> Decision:
     """Take the candidate back; `rejected` refuses its revision until the spec names another one."""
     traffic, candidate = turn.status.traffic, turn.candidate
-    if traffic is not None and turn.status.stable is not None:
-        away = TrafficStatus(workload=candidate.workload, desired=0, decided_at=turn.now)
-        changes["traffic"] = away if traffic.desired else None  # without traffic there is nothing to wait for
+    if traffic is not None and traffic.desired and turn.status.stable is not None:
+        changes["traffic"] = TrafficStatus(workload=candidate.workload, desired=0, decided_at=turn.now)
     status = turn.update(
         Phase.ROLLING_BACK, withdrawal=Withdrawal(reason=str(reason), message=message, rejected=rejected), **changes
     )
@@ -60,6 +59,8 @@ def roll_back(turn: Turn, timers: Timers) -> Decision:
     status, traffic, withdrawal = turn.status, turn.status.traffic, turn.status.withdrawal
     if withdrawal is None:
         raise LookupError("RollingBack without a withdrawal in status")
+    if not _had_traffic(turn):
+        return _finished(turn, withdrawal)
     reachable = not turn.spec.divides or turn.seen.missing is None
     # While no stable pod is ready, the traffic stays where it is; a fix must not wait for a broken stable version.
     if traffic is not None and traffic.desired == 0 and traffic.observed != 0 and reachable and turn.stable_serves:
@@ -71,6 +72,14 @@ def roll_back(turn: Turn, timers: Timers) -> Decision:
         if remaining > 0:
             return Decision(status, waiting=Problem(Reason.ROLLING_BACK, "requests in flight may end"), wake=remaining)
     return _finished(turn, withdrawal)
+
+
+def _had_traffic(turn: Turn) -> bool:
+    """Whether the candidate had any when it was withdrawn: weight 0 was decided then, and not before; a first version keeps its 100."""
+    status, traffic = turn.status, turn.status.traffic
+    if traffic is None:
+        return False
+    return traffic.desired > 0 or turn.since(traffic.decided_at) <= turn.since(status.phase_started_at)
 
 
 def _finished(turn: Turn, withdrawal: Withdrawal) -> Decision:
