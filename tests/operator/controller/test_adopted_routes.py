@@ -441,3 +441,17 @@ async def test_r13_workload_that_a_stray_route_still_sends_to_outlives_what_prox
     assert "digits-w2" in shifting.kube.names(kinds.SERVICE)
     await shifting.rest(10)
     assert "digits-w2" not in shifting.kube.names(kinds.SERVICE)
+
+
+async def test_r18_route_of_ours_goes_although_the_first_version_needs_no_other() -> None:
+    """Breaks if the first rollout never ends, waiting for a route that nobody writes any more; found by the simulation."""
+    operator = Adopting()
+    operator.edit(traffic={"gateway": {"parentRefs": [{"name": "gateway"}]}})
+    while "digits" not in operator.kube.names(kinds.HTTP_ROUTE):
+        await operator.turn()
+    operator.edit(traffic={"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}})
+    operator.roll_out()
+    await operator.rest(90)
+    assert (operator.status["phase"], operator.status["stable"]["version"]) == ("Stable", "v2")
+    assert operator.kube.names(kinds.HTTP_ROUTE) == [ROUTE]
+    assert operator.restored

@@ -41,9 +41,8 @@ def converge(turn: Turn) -> tuple[Action, ...]:
 def _traffic(turn: Turn) -> list[Action]:
     actions: list[Action] = []
     route = turn.seen.route
-    # The first version needs no route of the user's rewritten: it names the Service <name>, which selects that version.
-    first = turn.spec.adopted is not None and turn.status.stable is None and not turn.seen.borrowed
-    if turn.spec.divides and (route is not None or turn.seen.missing is None) and not first and not yielded(turn):
+    possible = route is not None or turn.seen.missing is None
+    if turn.spec.divides and possible and not _untouched(turn) and not yielded(turn):
         weights = target_weights(turn)
         frame = _frame(turn, route)
         preview = previewed(turn)
@@ -60,6 +59,15 @@ def _traffic(turn: Turn) -> list[Action]:
     if selected and present != selected and turn.seen.service_owned and _safe(turn, {selected: 100}, before):
         actions.append(SelectWorkload(selected))
     return actions
+
+
+def _untouched(turn: Turn) -> bool:
+    """Whether a route of the user's needs no write: it names the Service <name>, which selects a first version.
+
+    One that the spec named before goes only with a change of the frame.
+    """
+    alone = not turn.seen.borrowed and (turn.seen.route is None or not turn.seen.route.widened)
+    return turn.spec.adopted is not None and turn.status.stable is None and alone
 
 
 def _dropped(turn: Turn, route: Route) -> list[Action]:
