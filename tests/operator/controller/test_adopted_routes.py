@@ -11,7 +11,7 @@ from luntra_operator.api.vocabulary import ANNOTATION_ADOPTED, FINALIZER_ADOPTED
 from luntra_operator.kube import kinds
 from luntra_operator.kube.errors import ConflictError, UnavailableError
 from tests.operator.controller.adopting import ROUTE, Adopting, user_route
-from tests.operator.controller.in_memory import KEY, MD
+from tests.operator.controller.in_memory import KEY, MD, model
 
 Object = dict[str, Any]
 
@@ -455,3 +455,22 @@ async def test_r18_route_of_ours_goes_although_the_first_version_needs_no_other(
     assert (operator.status["phase"], operator.status["stable"]["version"]) == ("Stable", "v2")
     assert operator.kube.names(kinds.HTTP_ROUTE) == [ROUTE]
     assert operator.restored
+
+
+async def test_r18_version_that_has_the_service_keeps_it_when_a_route_comes_back(stable: Adopting) -> None:
+    """Breaks if the Service goes back to the stable version behind a rule that sends all to it; found by the simulation."""
+
+    def selected() -> str:
+        found: str = stable.kube.peek(kinds.SERVICE, "digits")["spec"]["selector"]["luntra.io/workload"]
+        return found
+
+    stable.edit(traffic=None, rollout={"soak": "4s"}, model=model("v2"), serving={"runtime": {"deadline": "500ms"}})
+    while selected() != "digits-w2":
+        await stable.rest(0.5)
+    stable.edit(traffic={"gateway": {"mode": "Adopted", "routeRef": {"name": ROUTE}}})
+    while stable.status["phase"] != "Stable":
+        await stable.rest(0.5)
+        assert selected() == "digits-w2"
+    await stable.rest(20)
+    assert stable.served == [{"digits-w1": 100}, {"digits-w2": 100}]
+    assert stable.restored

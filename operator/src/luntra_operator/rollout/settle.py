@@ -64,11 +64,11 @@ def selected_workload(turn: Turn) -> str | None:
     """The workload that the Service <name> should select.
 
     Beside a route it follows promotion; without one it is itself what moves the traffic, and to a first version also behind a
-    route of the user's, which names it.
+    route of the user's, which names it. Where a route comes back meanwhile, a version that has it all keeps the Service.
     """
     status, traffic = turn.status, turn.status.traffic
     alone = not turn.spec.divides or (turn.spec.adopted is not None and status.stable is None)
-    if alone and traffic is not None and traffic.desired == 100:
+    if traffic is not None and traffic.desired == 100 and (alone or turn.seen.service == traffic.workload):
         return traffic.workload
     return status.stable.workload if status.stable else None
 
