@@ -247,7 +247,8 @@ class Story:
         self._metrics.moods.clear()
         self._gateway.stuck_until = 0.0
         for user in self._users:
-            user.declare(replicas=max(1, user.declared["replicas"]), paused=False)
+            user.least = 1  # for what they have in mind already
+            user.declare(replicas=max(user.least, user.declared["replicas"]), paused=False)
 
 
 def tell(seed: int) -> Outcome:

@@ -101,6 +101,7 @@ class User:
         self._server, self._rng, self._later = server, rng, later
         self.declared = DEFAULTS | declared | {"name": name}
         self._tokens = 0
+        self.least = 0
         self.restored = False
         self.adopts = self.declared["way"] == "adopted"
         if self.adopts:
@@ -135,8 +136,8 @@ class User:
         self.declare(plan=self._rng.choice(sorted(PLANS)), checks=checks, soak=self._rng.choice(("0s", "6s", "20s")))
 
     def scaled(self) -> None:
-        """None to three replicas."""
-        self.declare(replicas=self._rng.choice((0, 1, 2, 2, 3)))
+        """None to three replicas, but at `least` so many."""
+        self.declare(replicas=max(self.least, self._rng.choice((0, 1, 2, 2, 3))))
 
     def paused(self) -> None:
         """For a while nothing may be touched."""
