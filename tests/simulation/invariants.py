@@ -135,10 +135,10 @@ class Invariants:
         ]
         memory.banned &= set[str].intersection(*without) if without and not memory.tampered else set()
 
-    def _told(self, name: str) -> list[dict[str, int]]:
-        """What each route gives to an object's workloads."""
+    def _told(self, name: str, *, asked: bool = False) -> list[dict[str, int]]:
+        """What each route gives to an object's workloads; `asked`: each but those that are parked."""
         live = [self._server.find(kind, one) for kind in ROUTES for one in names(name)]
-        return [self._shares(name, route) for route in live if route is not None]
+        return [self._shares(name, route) for route in live if route and not (asked and is_parked(route))]
 
     def _shares(self, name: str, route: Object) -> dict[str, int]:
         service = self._server.find(kinds.SERVICE, name)
@@ -263,7 +263,7 @@ class Invariants:
         withdrawal, candidate, stable = (status.get(key) for key in ("withdrawal", "candidate", "stable"))
         if not (withdrawal and candidate and stable) or memory.route_edited >= write.caller.since:
             return  # a share that somebody gives it now goes in the next turn
-        given = [told for told in self._told(owner["metadata"]["name"]) if told.get(candidate["workload"])]
+        given = [one for one in self._told(owner["metadata"]["name"], asked=True) if one.get(candidate["workload"])]
         unsafe = not self._alive_throughout(stable["workload"], write.caller.since)
         told = f"{write.name} is written while {candidate['workload']}, taken back, still has traffic: {given}"
         self._demand(not given or unsafe, told)
