@@ -313,10 +313,21 @@ class Invariants:
             moved = {workload: weight for workload, weight in before.items() if weight}
             if returned and moved in ({}, weights):
                 return  # the spec names another route now; the users of this one stay where they were
+            if self._goes_home(write, owner, weights):
+                return
             leaves = urgent and not weights.get(traffic["workload"], 0)
             self._demand(leaves, f"the route says {weights}, the status {traffic['workload']} {traffic['desired']} %")
             if traffic["workload"] in {*memory.reached, *memory.promoted}:
                 memory.unrecorded.add(traffic["workload"])
+
+    def _goes_home(self, write: Write, owner: Object, weights: Mapping[str, int]) -> bool:
+        """Whether a user's route gives all to the stable version, while the one that the spec names instead serves its hosts."""
+        name, gateway = owner["metadata"]["name"], owner["spec"].get("traffic", {}).get("gateway", {})
+        stray = write.name == users_route(name) and "hostnames" in gateway
+        serving = self._gateway.in_force.get(name) and self._gateway.hosts_in_force[name]
+        home = {owner["status"]["stable"]["workload"]: 100} if owner["status"].get("stable") else None
+        given = {workload: weight for workload, weight in weights.items() if weight}
+        return bool(stray and serving and set(gateway["hostnames"]) <= serving and given == home)
 
     def _others_content(self, write: Write, after: Object) -> None:
         if write.before:
