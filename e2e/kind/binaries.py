@@ -29,8 +29,8 @@ KUBERNETES_COMMANDS = (
 )
 CONTAINERD_COMMANDS = ("containerd", "containerd-shim-runc-v2", "ctr")
 PROMETHEUS_COMMANDS = ("prometheus", "promtool")
-INTEGRATION = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "helm")
-"""What `make integration` needs: the tests of the operator, and those of the chart."""
+INTEGRATION = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "helm", "prometheus", "promtool")
+"""What `make integration` needs: the tests of the operator, those of the chart, and Prometheus for both."""
 
 
 def kubernetes_ldflags(version: str) -> str:
