@@ -11,12 +11,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from .analysis import Analysis
 from .base import ApiModel
-from .quantities import QUANTITY_PATTERN, Duration, seconds
+from .quantities import Duration, seconds
+from .resources import ResourceRequirements
 from .rollout import Checks, Deadlines, Rollout, Step
 from .traffic import GatewayTraffic, IstioTraffic, Preview, RouteReference, Session, Traffic
 
-Whole = Annotated[int, Field(ge=0, strict=True)]
-Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
@@ -74,13 +73,6 @@ class Model(ApiModel):
                 "it must start with https:// or file:///; other schemes (s3, oci, hf, ...) are not supported yet"
             )
         return uri
-
-
-class ResourceRequirements(ApiModel):
-    """Compute resources of the model server, as in a container."""
-
-    limits: dict[str, Whole | Quantity] | None = Field(default=None, description="Upper bounds, e.g. {memory: 2Gi}.")
-    requests: dict[str, Whole | Quantity] | None = Field(default=None, description="What the scheduler reserves.")
 
 
 class ServerRuntime(ApiModel):
