@@ -134,6 +134,12 @@ def test_no_rule_grants_more_than_it_names(render: Render) -> None:
     assert not any(resource == "secrets" for _, resource, _ in elsewhere)
 
 
+def test_secrets_of_users_may_be_read_only_where_that_is_asked_for(render: Render) -> None:
+    for values in ({"sources": {"secrets": True}}, {"sources": {"secrets": True}, "watchNamespaces": ["team-a"]}):
+        with_secrets, without = (granted(roles(render(one), "ClusterRole")) for one in (values, {}))
+        assert with_secrets - without == {("", "secrets", "get")}
+
+
 def test_watches_may_see_namespaces_and_crds_and_change_neither(render: Render) -> None:
     assert granted(roles(render(), "ClusterRole", "-discovery")) == {
         (group, resource, verb)

@@ -23,6 +23,11 @@ EVERYTHING: Object = {
     "watchNamespaces": ["team-a", "team-b"],
     "workers": 3,
     "accelerators": {"resource": "nvidia.com/gpu", "total": 16, "perNamespace": 4, "namespaces": {"team-a": 8}},
+    "sources": {
+        "prometheus": "http://prometheus.monitoring.svc:9090",
+        "hosts": ["*.{namespace}.svc", "stats.example:443"],
+        "secrets": True,
+    },
     "logLevel": "DEBUG",
     "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}},
     "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -104,6 +109,7 @@ def test_settings_that_the_chart_writes_are_settings_that_the_operator_reads(ren
     assert (settings.namespaces, settings.workers) == ((), 8)
     assert settings.leader_election
     assert settings.accelerators is None
+    assert (settings.prometheus, settings.source_hosts.entries) == ("", ())
     source = (Path(__file__).parents[2] / "operator/src/luntra_operator/runtime").rglob("*.py")
     read = "".join(path.read_text() for path in source)
     assert [name for name in environment(render()) if f'"{name}"' not in read] == []
@@ -116,6 +122,9 @@ def test_every_value_arrives_where_it_belongs(render: Render) -> None:
     assert settings.serving_image == "registry.example/inference:2"
     assert (settings.namespaces, settings.workers) == (("team-a", "team-b"), 3)
     assert settings.accelerators == Budget("nvidia.com/gpu", 16, 4, {"team-a": 8})
+    assert settings.prometheus == "http://prometheus.monitoring.svc:9090"
+    for url in ("http://web.team-a.svc:8080/", "https://stats.example/", "http://prometheus.monitoring.svc:9090/api"):
+        assert settings.source_hosts.admit(url, "team-a")
     assert environment(objects)["LUNTRA_LOG_LEVEL"] == "DEBUG"
     template = one(objects, "Deployment")["spec"]["template"]
     pod = template["spec"]
@@ -132,7 +141,8 @@ def test_every_value_arrives_where_it_belongs(render: Render) -> None:
 def test_everything_above_is_every_value_there_is() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert set(EVERYTHING) == set(values)
-    assert set(EVERYTHING["image"]) == set(values["image"])
+    for block in ("image", "sources"):
+        assert set(EVERYTHING[block]) == set(values[block])
 
 
 def test_tag_is_used_where_there_is_no_digest(render: Render) -> None:
@@ -160,6 +170,9 @@ def test_second_release_gets_names_of_its_own(render: Render) -> None:
         ({"accelerators": {"total": 16}}, "/accelerators': properties 'resource' required, if 'total' exists"),
         ({"accelerators": {"resource": "nvidia.com/gpu", "total": 0}}, "/accelerators/total': minimum"),
         ({"accelerators": {"resource": "gpu", "total": 4}}, "/accelerators/resource': 'gpu' does not match"),
+        ({"sources": {"prometheus": "prometheus:9090"}}, "/sources/prometheus': 'prometheus:9090' does not match"),
+        ({"sources": {"hosts": ["a,b"]}}, "/sources/hosts/0': 'a,b' does not match"),
+        ({"sources": {"secrets": "yes"}}, "/sources/secrets': got string, want boolean"),
         ({"colour": "blue"}, "additional properties 'colour' not allowed"),
         ({"crds": {"instal": False}}, "additional properties 'instal' not allowed"),
     ],

@@ -4,6 +4,7 @@ import pytest
 
 from luntra_operator.fleet.budget import Budget
 from luntra_operator.runtime.settings import Settings, SettingsError
+from luntra_operator.sources.hosts import parse
 
 NEEDED = {"LUNTRA_SERVING_IMAGE": "luntra/inference:1", "LUNTRA_CHECK_IMAGE": "luntra/operator:1"}
 
@@ -26,6 +27,8 @@ def test_every_variable_is_read() -> None:
             "LUNTRA_PORT": "9000",
             "LUNTRA_LEADER_ELECTION": "False",
             "LUNTRA_ACCELERATORS": '{"resource": "nvidia.com/gpu", "total": 16, "namespaces": {"team-a": 8}}',
+            "LUNTRA_PROMETHEUS": "http://prometheus.monitoring.svc:9090",
+            "LUNTRA_SOURCE_HOSTS": "stats.example:443, *.{namespace}.svc",
         }
     )
     assert settings == Settings(
@@ -38,7 +41,22 @@ def test_every_variable_is_read() -> None:
         9000,
         False,
         Budget("nvidia.com/gpu", 16, None, {"team-a": 8}),
+        "http://prometheus.monitoring.svc:9090",
+        parse("stats.example:443, *.{namespace}.svc", "http://prometheus.monitoring.svc:9090"),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("LUNTRA_SOURCE_HOSTS", "a.example, http://b", "'http://b' is no host; write host, host:port"),
+        ("LUNTRA_PROMETHEUS", "prometheus:9090", "'prometheus:9090' is no address of a Prometheus; write it like"),
+    ],
+)
+def test_host_that_is_none_is_named_with_the_variable(name: str, value: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({**NEEDED, name: value})
+    assert str(refused.value).startswith(f"{name}: {told}")
 
 
 @pytest.mark.parametrize("value", ["", " ", "{}"])

@@ -191,3 +191,10 @@ async def test_authority_comes_from_either_kind_of_object(site: Site, rig: Rig, 
         with pytest.raises(SourceError, match="there is no ca with a key pem in namespace team-a"):
             await rig.prometheus.value(query, target)
     assert (rig.secrets.reads, rig.config_maps.reads) == (1, 1)
+
+
+async def test_secret_that_is_far_too_long_is_not_kept(site: Site, rig: Rig, target: Target) -> None:
+    rig.secrets.kept["team-a", "access", "token"] = "x" * 70_000
+    with pytest.raises(Misconfigured, match="key token of Secret access is longer than 64 KiB"):
+        await rig.prometheus.value(PrometheusQuery(query="1", bearer_token_secret_ref=TOKEN), target)
+    assert site.asked == []

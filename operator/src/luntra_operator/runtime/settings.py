@@ -4,13 +4,14 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from luntra_operator.api.base import ApiModel
 from luntra_operator.fleet.budget import Budget
+from luntra_operator.sources.hosts import Hosts, parse
 
 _EXAMPLE = (
     'write it like {"resource": "nvidia.com/gpu", "total": 16, "perNamespace": 4, "namespaces": {"team-a": 8}}'
@@ -33,7 +34,10 @@ class Accelerators(ApiModel):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`namespaces` empty means all of them; without `accelerators` nobody counts any."""
+    """`namespaces` empty means all of them; without `accelerators` nobody counts any.
+
+    `prometheus` is asked where a query names no address; only `source_hosts` (it is one of them) are asked for metrics.
+    """
 
     serving_image: str
     check_image: str
@@ -44,6 +48,8 @@ class Settings:
     port: int = 8080
     leader_election: bool = True
     accelerators: Budget | None = None
+    prometheus: str = ""
+    source_hosts: Hosts = field(default_factory=Hosts)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -53,6 +59,7 @@ class Settings:
             SettingsError: one is missing or malformed.
         """
         namespaces = environment.get("LUNTRA_WATCH_NAMESPACES", "")
+        prometheus = environment.get("LUNTRA_PROMETHEUS", "").strip()
         return cls(
             serving_image=_required(environment, "LUNTRA_SERVING_IMAGE", "the default inference image"),
             check_image=_required(
@@ -65,6 +72,8 @@ class Settings:
             port=_number(environment, "LUNTRA_PORT", 8080),
             leader_election=environment.get("LUNTRA_LEADER_ELECTION", "true").lower() != "false",
             accelerators=_accelerators(environment.get("LUNTRA_ACCELERATORS", "")),
+            prometheus=prometheus,
+            source_hosts=_hosts(environment.get("LUNTRA_SOURCE_HOSTS", ""), prometheus),
         )
 
 
@@ -82,6 +91,17 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise SettingsError(f"{name} is {value!r}; give a whole number of at least 1")
     return int(value)
+
+
+def _hosts(listed: str, prometheus: str) -> Hosts:
+    try:
+        parse(listed)
+    except ValueError as error:
+        raise SettingsError(f"LUNTRA_SOURCE_HOSTS: {error}") from error
+    try:
+        return parse(listed, prometheus)
+    except ValueError as error:
+        raise SettingsError(f"LUNTRA_PROMETHEUS: {error}") from error
 
 
 def _accelerators(value: str) -> Budget | None:

@@ -16,7 +16,9 @@ Read = Callable[[str, str, str], Awaitable[str]]
 
 KEPT: Final = 15.0
 """Seconds: so long a token that was replaced may still be used."""
-_MOST: Final = 1024
+LONGEST: Final = 1 << 16
+"""Characters of a token or of certificates."""
+_MOST: Final = 256
 
 
 class Borrowed:
@@ -57,6 +59,10 @@ class Borrowed:
             return kept[1]
         read = self._secrets if kind == "Secret" else self._config_maps
         text = await read(namespace, ref.name, ref.key)
+        if len(text) > LONGEST:
+            raise Misconfigured(
+                f"key {ref.key} of {kind} {ref.name} is longer than {LONGEST >> 10} KiB: leave out what is not needed"
+            )
         if len(self._kept) >= _MOST:
             self._kept.clear()
         self._kept[key] = (now + KEPT, text)
