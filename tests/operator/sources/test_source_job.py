@@ -50,7 +50,9 @@ def test_job_runs_the_users_container_and_gives_it_no_rights(target: Target) -> 
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["env"][:2] == [
+    # The user's come last, so that they can refer to ours.
+    assert [entry["name"] for entry in container["env"][:-2]] == list(environment(target))
+    assert container["env"][-2:] == [
         {"name": "MODE", "value": "fast"},
         {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
     ]

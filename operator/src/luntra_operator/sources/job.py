@@ -55,7 +55,7 @@ def job(query: JobQuery, target: Target, metadata: Mapping[str, Any]) -> Object:
     container: Object = {
         "name": CONTAINER,
         "image": query.image,
-        "env": [*map(_variable, query.env or []), *({"name": k, "value": v} for k, v in environment(target).items())],
+        "env": [*({"name": k, "value": v} for k, v in environment(target).items()), *map(_variable, query.env or [])],
         "terminationMessagePath": VERDICT_FILE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
