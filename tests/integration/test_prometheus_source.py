@@ -203,7 +203,7 @@ async def asking() -> AsyncIterator[Asking]:
     secrets, clock, threads = Kept(), Clock(), ThreadPoolExecutor(4)
     async with Door(parse("127.0.0.1")) as door:
         yield Asking(Prometheus(door, Borrowed(secrets, secrets), Backoff(clock), threads), secrets, clock)
-    threads.shutdown()
+        await asyncio.to_thread(threads.shutdown)  # they wait for this loop
 
 
 @pytest.mark.parametrize(

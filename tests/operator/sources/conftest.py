@@ -98,6 +98,7 @@ class Rig:
     clock: Clock
     secrets: Borrower
     config_maps: Borrower
+    threads: ThreadPoolExecutor
 
 
 @pytest.fixture
@@ -113,8 +114,9 @@ async def rig(site: Site) -> AsyncIterator[Rig]:
             clock,
             secrets,
             config_maps,
+            threads,
         )
-    threads.shutdown()
+        await asyncio.to_thread(threads.shutdown)  # they wait for this loop
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import pytest
 
 from luntra_operator.api.sources import PrometheusQuery, SecretKey
 from luntra_operator.sources.errors import Misconfigured, SourceError, TemplateError, Unavailable
+from luntra_operator.sources.hosts import parse
+from luntra_operator.sources.opened import opened
 from luntra_operator.sources.prometheus import number
 from luntra_operator.sources.target import Target
-from tests.operator.sources.conftest import Rig, Site
+from tests.operator.sources.conftest import Borrower, Rig, Site
 
 TOKEN = SecretKey(name="access", key="token")
 
@@ -124,6 +126,16 @@ async def test_token_is_the_objects_own_and_kept_for_a_short_time(site: Site, ri
     assert [asked.headers["Authorization"] for asked in site.asked] == ["Bearer first", "Bearer first", "Bearer second"]
 
 
+async def test_same_name_in_another_namespace_is_another_secret(site: Site, rig: Rig, target: Target) -> None:
+    site.body = answer([])
+    rig.secrets.kept["team-a", "access", "token"] = "ours"
+    rig.secrets.kept["team-b", "access", "token"] = "theirs"
+    query = PrometheusQuery(query="1", bearer_token_secret_ref=TOKEN)
+    for namespace in ("team-a", "team-b", "team-a"):
+        await rig.prometheus.value(query, replace(target, namespace=namespace))
+    assert [asked.headers["Authorization"] for asked in site.asked] == ["Bearer ours", "Bearer theirs", "Bearer ours"]
+
+
 @pytest.mark.parametrize("token", ["", " \n", "two\r\nX-Evil: 1", "t\u00f6ken", "a\x00b"])
 async def test_token_that_is_none_is_neither_sent_nor_told(
     site: Site, rig: Rig, target: Target, token: str, caplog: pytest.LogCaptureFixture
@@ -158,22 +170,35 @@ async def test_prometheus_that_hangs_costs_its_time_and_no_thread_for_longer(
     with pytest.raises(Unavailable, match="gave no whole answer within 1 s"):
         await rig.prometheus.value(query, target)
     site.answer, site.body = None, answer([series("3")])
-    assert await rig.prometheus.value(query, replace(target, namespace="team-b")) == 3.0
+    patient = PrometheusQuery(query="1", timeout="30s")
+    assert await rig.prometheus.value(patient, replace(target, namespace="team-b")) == 3.0
     with pytest.raises(Unavailable, match="it is asked again in 1 s"):
-        await rig.prometheus.value(query, target)
+        await rig.prometheus.value(patient, target)
     rig.clock.now += 2
-    assert await rig.prometheus.value(query, target) == 3.0
+    assert await rig.prometheus.value(patient, target) == 3.0
 
 
-async def test_many_hanging_ones_leave_the_loops_own_threads_alone(site: Site, rig: Rig, target: Target) -> None:
+async def test_many_that_hang_leave_the_loops_own_threads_alone(site: Site, rig: Rig, target: Target) -> None:
     site.answer = site.hang
     query = PrometheusQuery(query="1", timeout="1s")
     asking = [asyncio.create_task(rig.prometheus.value(query, replace(target, namespace=f"n{n}"))) for n in range(40)]
     await site.arrived.wait()
-    assert await asyncio.to_thread(lambda: threading.current_thread().name != "MainThread")
+    assert await asyncio.to_thread(lambda: threading.current_thread() is not threading.main_thread())
     told = await asyncio.gather(*asking, return_exceptions=True)
     assert {type(one) for one in told} == {Unavailable}
     assert sum(thread.name.startswith("test-sources") for thread in threading.enumerate()) <= 2
+
+
+async def test_wait_for_a_thread_is_within_the_time_limit(site: Site, rig: Rig, target: Target) -> None:
+    released = threading.Event()
+    for _ in range(2):
+        rig.threads.submit(released.wait)
+    try:
+        with pytest.raises(Unavailable, match="gave no whole answer within 1 s"):
+            await rig.prometheus.value(PrometheusQuery(query="1", timeout="1s"), target)
+    finally:
+        released.set()
+    assert site.asked == []
 
 
 async def test_environments_proxy_and_passwords_are_not_used(
@@ -198,3 +223,17 @@ async def test_secret_that_is_far_too_long_is_not_kept(site: Site, rig: Rig, tar
     with pytest.raises(Misconfigured, match="key token of Secret access is longer than 64 KiB"):
         await rig.prometheus.value(PrometheusQuery(query="1", bearer_token_secret_ref=TOKEN), target)
     assert site.asked == []
+
+
+async def test_end_of_the_operator_leaves_no_thread_waiting(site: Site, target: Target) -> None:
+    site.answer = site.hang
+    async with opened(parse("127.0.0.1"), Borrower(), Borrower(), site.url) as sources:
+        asking = asyncio.create_task(sources.prometheus.value(PrometheusQuery(query="1", timeout="30s"), target))
+        await site.arrived.wait()
+        waiting = [thread for thread in threading.enumerate() if thread.name.startswith("sources")]
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    assert waiting
+    for thread in waiting:
+        await asyncio.to_thread(thread.join, 20)
+        assert not thread.is_alive()

@@ -89,7 +89,8 @@ class Door:
         except SourceError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failed(where, error) from error
+            # From None: the library's messages quote what the other side sent, and its errors hold the headers that we sent.
+            raise _failed(where, error) from None
 
     async def _exchange(
         self, url: URL, where: str, headers: Mapping[str, str], context: ssl.SSLContext | bool

@@ -70,7 +70,8 @@ class Prometheus:
 
         def fetch(url: str) -> bytes:
             exchange = self._door.get(url, namespace, headers, limit, authority)
-            return asyncio.run_coroutine_threadsafe(exchange, loop).result()
+            # The exchange has its own limit; this one is for a loop that has ended meanwhile and will never answer.
+            return asyncio.run_coroutine_threadsafe(exchange, loop).result(limit + 1)
 
         try:
             async with asyncio.timeout(limit):  # the wait for a thread included
