@@ -46,9 +46,9 @@ class RateTest:
         verdict, message = finding.verdict, finding.explain()
         due = finding.due - self.begun
         if verdict != "Fail" and not self.frozen:
-            verdict = "Pass" if due >= self.metric.min_samples else "NoData"
+            verdict = "Pass" if due >= self.metric.least else "NoData"
         if verdict == "NoData":
-            message = f"{count(due)} answers were due at this step, minSamples is {self.metric.min_samples}; {message}"
+            message = f"{count(due)} answers were due at this step, minSamples is {self.metric.least}; {message}"
         return Said(verdict, message, finding.part, finding.answers, None, finding.due, (finding.evidence,))
 
 

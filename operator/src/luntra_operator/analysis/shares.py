@@ -66,7 +66,7 @@ class ShareTest:
             finding = self.frozen
         verdict, message = finding.verdict, explain(finding, _noun(metric))
         if verdict == "Pass" and self.frozen is None and (lacking := self._lacking()):
-            verdict, message = "NoData", f"{lacking} at this step, minSamples is {metric.min_samples}; {message}"
+            verdict, message = "NoData", f"{lacking} at this step, minSamples is {metric.least}; {message}"
         return Said(
             verdict,
             message,
@@ -93,7 +93,7 @@ class ShareTest:
     def _lacking(self) -> str:
         mine, theirs = self.in_step
         sides = [(mine, ""), (theirs, " on stable")] if self.metric.compares else [(mine, "")]
-        return " and ".join(f"{count(here)} requests{where}" for here, where in sides if here < self.metric.min_samples)
+        return " and ".join(f"{count(here)} requests{where}" for here, where in sides if here < self.metric.least)
 
 
 def start_share(metric: Metric, alpha: float, evidence: Sequence[float]) -> ShareTest:

@@ -11,12 +11,17 @@ from .rates import start_rate
 from .shares import start_share
 
 
+def alpha_of(analysis: Analysis) -> float:
+    """Each metric's part of the false alarm rate; jobs judge by themselves and get none."""
+    return part(analysis.false_alarm_rate, max(1, sum(metric.job is None for metric in analysis.metrics)))
+
+
 def begin(analysis: Analysis, known: Mapping[str, MetricStatus]) -> tuple[MetricTest, ...]:
-    """A test of each metric.
+    """A test of each metric that the pods count.
 
     `known` is what the status says of them: where an operator was restarted in mid-rollout, the evidence goes on.
     """
-    alpha = part(analysis.false_alarm_rate, len(analysis.metrics))
+    alpha = alpha_of(analysis)
 
     def start(metric: Metric) -> MetricTest:
         evidence = known[metric.name].evidence if metric.name in known else []
@@ -24,4 +29,4 @@ def begin(analysis: Analysis, known: Mapping[str, MetricStatus]) -> tuple[Metric
             start_share(metric, alpha, evidence) if metric.throughput is None else start_rate(metric, alpha, evidence)
         )
 
-    return tuple(start(metric) for metric in analysis.metrics)
+    return tuple(start(metric) for metric in analysis.metrics if metric.measured)

@@ -1,6 +1,6 @@
 """`spec.rollout.analysis`: what a candidate's live traffic must look like, by itself and beside the stable version's.
 
-Types only; how a metric is judged is `luntra_operator.analysis`, and where its figures come from `luntra_operator.sources`.
+Types only; how a metric is judged is `luntra_operator.analysis`. What Luntra does not measure itself comes from `api.sources`.
 """
 
 from collections import Counter
@@ -11,13 +11,17 @@ from pydantic import Field, field_validator, model_validator
 from .base import ApiModel
 from .checks import Duration, Number
 from .quantities import seconds
+from .sources import JobQuery, PrometheusQuery, WebQuery
 
 OBJECTIVES = (
     "1ms", "2ms", "3ms", "5ms", "10ms", "15ms", "20ms", "30ms", "50ms", "75ms", "100ms", "200ms", "500ms", "1s", "2.5s", "5s", "10s",
 )  # fmt: skip
 """Latencies that the server counts requests by; between two of them it cannot tell."""
 
-_KINDS = ("errorRate", "latency", "throughput", "accuracy")
+_KINDS = ("errorRate", "latency", "throughput", "accuracy", "prometheus", "web", "job")
+_MEASURED = _KINDS[:4]
+"""Those that Luntra measures itself, by the counters of the pods."""
+
 _LESS_IS_BETTER = ("errorRate", "latency")
 
 
@@ -60,8 +64,10 @@ class Metric(ApiModel):
             f"exactly one of {', '.join(_KINDS)} says what is measured",
         ),
         (
-            "has(self.max) || has(self.maxIncrease) || has(self.maxRatio) || has(self.min) || has(self.maxDecrease) || has(self.minRatio)",
-            "a metric needs a limit: max, maxIncrease or maxRatio where less is better, min, maxDecrease or minRatio where more is",
+            "has(self.job) != (has(self.max) || has(self.maxIncrease) || has(self.maxRatio) || has(self.min) || has(self.maxDecrease)"
+            " || has(self.minRatio))",
+            "a metric needs a limit: max, maxIncrease or maxRatio where less is better, min, maxDecrease or minRatio where more is;"
+            " but for a job, which judges by itself",
         ),
         (
             "!(has(self.max) || has(self.maxIncrease) || has(self.maxRatio))"
@@ -80,6 +86,10 @@ class Metric(ApiModel):
             "!has(self.throughput) || !(has(self.min) || has(self.maxDecrease))",
             "throughput follows the users, so it is compared by minRatio alone; remove min and maxDecrease",
         ),
+        (
+            f"!({' || '.join(f'has(self.{kind})' for kind in _MEASURED)}) || !(has(self.window) || has(self.consecutive))",
+            "window and consecutive are for queries; remove them",
+        ),
         ("!has(self.accuracy) || !has(self.minRatio)", "accuracy is compared by maxDecrease, not by minRatio"),
     )
 
@@ -93,6 +103,21 @@ class Metric(ApiModel):
     latency: Latency | None = Field(default=None, description="Share of requests slower than an objective.")
     throughput: Throughput | None = Field(default=None, description="Part of the answers that are due by its weight.")
     accuracy: Accuracy | None = Field(default=None, description="Share of predictions that feedback calls correct.")
+    prometheus: PrometheusQuery | None = Field(default=None, description="The value of a PromQL query.")
+    web: WebQuery | None = Field(default=None, description="A number in a JSON document at a URL.")
+    job: JobQuery | None = Field(
+        default=None, description="A container of yours that judges by itself, once at each step; it takes no limits."
+    )
+    window: Duration | None = Field(
+        default=None,
+        description="What {{ window }} stands for in a query, and how far apart two values are that are compared. Default 1m.",
+    )
+    consecutive: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="How many values of a query in a row must be beyond max or min. Default 1.",
+    )
     max: Number | None = Field(default=None, description="The most that the candidate's value may be.")
     max_increase: Number | None = Field(
         default=None,
@@ -108,12 +133,13 @@ class Metric(ApiModel):
     min_ratio: Number | None = Field(
         default=None, gt=0, le=1, description="Which part of the stable version's it must reach."
     )
-    min_samples: int = Field(
-        default=30,
+    min_samples: int | None = Field(
+        default=None,
         ge=1,
         le=1_000_000,
-        description="Requests of the candidate, and of the stable version where they are compared, without which nothing "
-        "counts as good. What is surely bad is refused with fewer.",
+        description="Requests of the candidate at each step, and of the stable version where they are compared, without which "
+        "nothing counts as good; what is surely bad is refused with fewer. Default 30. Of a query: values, by default 1, and 5 "
+        "where they are compared.",
     )
     on_no_data: NoData = Field(default_factory=NoData, description="What silence means.")
     dry_run: bool = Field(default=False, description="true: the verdict is told and decides nothing.")
@@ -129,8 +155,13 @@ class Metric(ApiModel):
         kinds = [kind for kind, value in zip(_KINDS, self._values, strict=True) if value is not None]
         if len(kinds) != 1:
             raise ValueError(f"{self.name}: exactly one of {', '.join(_KINDS)} says what is measured, not {len(kinds)}")
+        [kind] = kinds
         less = [limit for limit in (self.max, self.max_increase, self.max_ratio) if limit is not None]
         more = [limit for limit in (self.min, self.max_decrease, self.min_ratio) if limit is not None]
+        if kind == "job":
+            if less or more:
+                raise ValueError(f"{self.name}: a job judges by itself and takes no limits; remove them")
+            return self
         if not less and not more:
             raise ValueError(
                 f"{self.name}: a metric needs a limit: max, maxIncrease or maxRatio where less is better, "
@@ -138,17 +169,24 @@ class Metric(ApiModel):
             )
         if less and more:
             raise ValueError(f"{self.name}: limits of both kinds; less is better, or more, not both")
-        if (kinds[0] in _LESS_IS_BETTER) != bool(less):
+        if kind in _MEASURED:
+            self._measured(kind, more=bool(more))
+        return self
+
+    def _measured(self, kind: str, *, more: bool) -> None:
+        """What holds for metrics that Luntra measures itself."""
+        if (kind in _LESS_IS_BETTER) == more:
             fix = "max, maxIncrease or maxRatio" if more else "min, maxDecrease or minRatio"
-            raise ValueError(f"{self.name}: of {kinds[0]} {'less' if more else 'more'} is better; give {fix}")
-        if self.throughput is not None and (self.min is not None or self.max_decrease is not None):
+            raise ValueError(f"{self.name}: of {kind} {'less' if more else 'more'} is better; give {fix}")
+        if kind == "throughput" and (self.min is not None or self.max_decrease is not None):
             raise ValueError(
                 f"{self.name}: throughput follows the users, so it is compared by minRatio alone; remove min and maxDecrease"
             )
-        if self.accuracy is not None and self.min_ratio is not None:
+        if kind == "accuracy" and self.min_ratio is not None:
             raise ValueError(f"{self.name}: accuracy is compared by maxDecrease, not by minRatio")
-        self._shares(kinds[0])
-        return self
+        if self.window is not None or self.consecutive is not None:
+            raise ValueError(f"{self.name}: window and consecutive are for queries; remove them from {kind}")
+        self._shares(kind)
 
     def _shares(self, kind: str) -> None:
         """Shares are between 0 and 1, so are their limits."""
@@ -161,7 +199,23 @@ class Metric(ApiModel):
 
     @property
     def _values(self) -> tuple[ApiModel | None, ...]:
-        return self.error_rate, self.latency, self.throughput, self.accuracy
+        return self.error_rate, self.latency, self.throughput, self.accuracy, self.prometheus, self.web, self.job
+
+    @property
+    def measured(self) -> bool:
+        """Whether its figures are counted by the pods."""
+        return self.prometheus is None and self.web is None and self.job is None
+
+    @property
+    def span(self) -> float:
+        """Seconds of a query's window."""
+        return seconds(self.window or "1m")
+
+    @property
+    def least(self) -> int:
+        """Samples without which nothing counts as good."""
+        by_default = 30 if self.measured else 5 if self.compares else 1
+        return self.min_samples or by_default
 
     @property
     def compares(self) -> bool:
