@@ -152,7 +152,7 @@ class Proportions:
 
     def known(self, stable: Counts) -> "Proportions":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
-        checked = _checked(stable, "stable version")
+        checked = checked_counts(stable, "stable version")
         return replace(self, processes=tuple(process.known(checked) for process in self.processes))
 
     def after(self, candidate: Counts, stable: Counts, cold: Counts = NOTHING) -> "Proportions":
@@ -164,9 +164,9 @@ class Proportions:
             ValueError: counts that are negative, not finite, or have more bad requests than requests.
         """
         candidate, stable, cold = (
-            _checked(candidate, "candidate"),
-            _checked(stable, "stable version"),
-            _checked(cold, "candidate, cold"),
+            checked_counts(candidate, "candidate"),
+            checked_counts(stable, "stable version"),
+            checked_counts(cold, "candidate, cold"),
         )
         return replace(
             self,
@@ -225,7 +225,7 @@ class Proportions:
         )
 
 
-def checked_start(alpha: float, dispersion: float, stakes: tuple[float, ...]) -> None:
+def checked_start(alpha: float, dispersion: float, stakes: tuple[float, ...] = ()) -> None:
     """Raise ValueError for what no test can begin with: an alpha outside of 0..1, a dispersion below 1, infinite stakes."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha {alpha:g} must be between 0 and 1")
@@ -235,7 +235,8 @@ def checked_start(alpha: float, dispersion: float, stakes: tuple[float, ...]) ->
         raise ValueError(f"stakes {stakes} must be finite")
 
 
-def _checked(counts: Counts, whose: str) -> Counts:
+def checked_counts(counts: Counts, whose: str) -> Counts:
+    """The same counts. Raises ValueError if they are negative, not finite, or more bad than there are."""
     bad, total = np.asarray(counts.bad), np.asarray(counts.total)
     if not np.all((bad >= 0) & (bad <= total) & (total < np.inf)):
         raise ValueError(f"counts of the {whose}: {counts.bad} bad of {counts.total}; must be 0 <= bad <= total")
