@@ -26,9 +26,9 @@ class Metrics:
     moods: dict[str, Verdict] = field(default_factory=dict)
     told: dict[str, set[Verdict]] = field(default_factory=dict)
 
-    def __call__(self, trial: Trial) -> "Watcher | None":
+    def __call__(self, trial: Trial) -> "tuple[Watcher, ...]":
         """See `luntra_operator.controller.sampling.Analysis`."""
-        return Watcher(self, trial) if trial.name in self.watched else None
+        return (Watcher(self, trial),) if trial.name in self.watched else ()
 
     def tell(self, trial: Trial, verdict: Verdict) -> tuple[Judgement, ...]:
         """Say this of the version."""

@@ -45,7 +45,7 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     source, interval = os.environ["LUNTRA_BENCH_SOURCE"], float(os.environ["LUNTRA_BENCH_INTERVAL"])
     async with aiohttp.ClientSession() as session:
-        await run(Settings.from_environment(), stop, lambda trial: Scripted(session, source, interval, trial))
+        await run(Settings.from_environment(), stop, lambda trial: (Scripted(session, source, interval, trial),))
 
 
 if __name__ == "__main__":

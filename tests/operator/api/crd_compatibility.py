@@ -1,9 +1,10 @@
 """What a new CRD would break for objects, clients and manifests that a released one accepts.
 
-Only additions are compatible: a new optional field, a new enum value, a wider bound, a rule less. Descriptions, printer columns and
-what lies below a field that the released CRD does not have are not compared.
+Only additions are compatible: a new optional field, a new enum value, a wider bound, a rule less, a rule about new fields.
+Descriptions, printer columns and what lies below a field that the released CRD does not have are not compared.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,8 +82,24 @@ def _keywords(path: str, old: Schema, new: Schema) -> Iterator[str]:
     yield from _bounds(path, old, new, _LOWER, lambda now, before: now > before)
     rules = {rule["rule"] for rule in old.get("x-kubernetes-validations", ())}
     for rule in new.get("x-kubernetes-validations", ()):
-        if rule["rule"] not in rules:
+        if rule["rule"] not in rules and not _about_new_fields(rule["rule"], old):
             yield f"{path}: a new rule, {rule['rule']}"
+
+
+def _about_new_fields(rule: str, old: Schema) -> bool:
+    """Whether a rule holds for whatever lacks a field that is new, as it says itself: `!has(self.new) || …`.
+
+    The field may also be one of the items of a list: `self.list.all(v, !has(v.new)) || …`.
+    """
+    for part in rule.split(" || "):
+        if absent := re.fullmatch(r"!has\(self\.(\w+)\)", part):
+            if absent[1] not in old.get("properties", {}):
+                return True
+        elif each := re.fullmatch(r"self\.(\w+)\.all\((\w+), !has\(\2\.(\w+)\)\)", part):
+            items = old.get("properties", {}).get(each[1], {}).get("items", {})
+            if each[3] not in items.get("properties", {}):
+                return True
+    return False
 
 
 def _bounds(

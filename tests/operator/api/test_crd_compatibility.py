@@ -109,6 +109,14 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda spec: spec.update({"x-kubernetes-validations": [{"rule": "has(self.mode)"}]}),
         "v1.spec: a new rule, has(self.mode)",
     ),
+    "new rule that names a new field, but not as its condition": (
+        lambda spec: spec.update({"x-kubernetes-validations": [{"rule": "has(self.mode) || has(self.new)"}]}),
+        "v1.spec: a new rule, has(self.mode) || has(self.new)",
+    ),
+    "new rule about an old field's absence": (
+        lambda spec: spec.update({"x-kubernetes-validations": [{"rule": "!has(self.mode) || has(self.new)"}]}),
+        "v1.spec: a new rule, !has(self.mode) || has(self.new)",
+    ),
     "null refused": (lambda spec: spec["properties"]["any"].pop("nullable"), "v1.spec.any: nullable is gone"),
     "unknown fields pruned": (
         lambda spec: spec["properties"]["free"].pop("x-kubernetes-preserve-unknown-fields"),
@@ -162,6 +170,9 @@ ADDITIONS: dict[str, Change] = {
     "wider bounds": lambda spec: spec["properties"]["weights"]["items"].update(minimum=0, maximum=100),
     "no pattern any more": lambda spec: spec["properties"]["model"].pop("pattern"),
     "a rule less": lambda spec: spec["properties"]["weights"].pop("x-kubernetes-validations"),
+    "a rule about a new field": lambda spec: spec.update(
+        {"x-kubernetes-validations": [{"rule": "!has(self.new) || has(self.mode)"}]}
+    ),
     "no longer required": lambda spec: spec.pop("required"),
     "another description": lambda spec: spec.update(description="new words"),
 }

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import ModelDeploymentStatus, StepStatus, Verdict, VersionStatus
-from luntra_operator.controller.live import LiveJudge, live, reading
+from luntra_operator.controller.live import LiveJudge, reading
 from luntra_operator.controller.sampling import Trial
 from luntra_operator.pods.client import PodAddress, Pods
 from luntra_operator.pods.errors import UnreachableError
@@ -68,8 +68,9 @@ def trial(weight: int = 25, **status: Any) -> Trial:
 
 async def judge_after(pods: Counting, *looks: tuple[dict[int, int], dict[int, int]]) -> LiveJudge:
     """A judge that has seen these codes, the candidate's and stable's, look by look."""
-    judge = live(cast("Pods", pods), trial())
-    assert judge is not None
+    now = trial()
+    assert now.spec.analysis is not None
+    judge = LiveJudge(cast("Pods", pods), now, now.spec.analysis)
     judge.see(trial())
     for mine, theirs in looks:
         pods.answers = {"uid-2": stats("r2", mine), "uid-1": stats("r1", theirs)}

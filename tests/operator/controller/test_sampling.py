@@ -58,10 +58,10 @@ class World:
         self.woken: list[Priority] = []
         self.sampling = Sampling(self.judge, self.wake)
 
-    def judge(self, now: Trial) -> Scripted | None:
+    def judge(self, now: Trial) -> list[Scripted]:
         assert now.subject is not None
         self.made.append(now.subject.workload)
-        return self.judges.get(now.subject.workload)
+        return [self.judges[now.subject.workload]] if now.subject.workload in self.judges else []
 
     def wake(self, key: Key, priority: Priority) -> None:
         assert key == KEY

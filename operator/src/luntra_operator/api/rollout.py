@@ -15,7 +15,7 @@ class Step(ApiModel):
     """One step of the traffic shift: a weight and how long to stay there."""
 
     cel_rules: ClassVar = (
-        ("!has(self.hold) || !has(self.compare)", "hold and compare are both given; compare is the time, remove hold"),
+        ("!has(self.compare) || !has(self.hold)", "hold and compare are both given; compare is the time, remove hold"),
     )
 
     weight: int = Field(

@@ -27,11 +27,6 @@ OVERLOADED = 429
 """The one by which a version sheds what it cannot bear; other 4xx are answers to a client's fault."""
 
 
-def live(pods: Pods, trial: Trial) -> "LiveJudge | None":
-    """A judge of the metrics that a spec declares, None where it declares none."""
-    return LiveJudge(pods, trial, trial.spec.analysis) if trial.spec.analysis else None
-
-
 class LiveJudge:
     """Judges one trial; see `sampling.Judge`."""
 
@@ -52,7 +47,7 @@ class LiveJudge:
     def see(self, trial: Trial) -> None:
         """Pods come and go, and steps follow one another: what was seen at the last one says nothing of this one."""
         self._trial = trial
-        self._tests = tuple(test.at(_step(trial)) for test in self._tests)
+        self._tests = tuple(test.at(trial.step) for test in self._tests)
 
     async def look(self) -> None:
         """Read the counters of all pods once."""
@@ -138,10 +133,6 @@ def _judgement(test: MetricTest, silent: str) -> Judgement:
             said.better,
         ),
     )
-
-
-def _step(trial: Trial) -> str:
-    return f"{trial.status.step.weight} %" if trial.status.step else ""
 
 
 def _weight(trial: Trial) -> int | None:

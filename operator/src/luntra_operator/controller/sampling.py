@@ -6,7 +6,7 @@ again and again, and only what they say for the first time wakes the queue, at o
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -43,9 +43,14 @@ class Trial:
         """What stays the same from the first share of the traffic to the end of the soak."""
         return self.uid, self.status.attempt, self.subject.workload if self.subject else ""
 
+    @property
+    def step(self) -> str:
+        """Names the step that the rollout is at, empty in the soak."""
+        return f"{self.status.step.weight} %" if self.status.step else ""
+
 
 class Judge(Protocol):
-    """Judges one trial from look to look."""
+    """Judges one or more metrics of one trial from look to look."""
 
     @property
     def interval(self) -> float:
@@ -53,7 +58,7 @@ class Judge(Protocol):
 
     @property
     def judgements(self) -> tuple[Judgement, ...]:
-        """What the last look came to, one for each declared metric; before the first, NoData."""
+        """What the last look came to, one for each of its metrics; before the first, nothing good."""
 
     def see(self, trial: Trial) -> None:
         """Go on with what the controller sees now: pods come and go, steps follow one another."""
@@ -62,14 +67,12 @@ class Judge(Protocol):
         """Ask each source once. A source that does not answer is a judgement (Error), and nothing to raise."""
 
 
-Analysis = Callable[[Trial], Judge | None]
-"""Whoever has judges; None where no metric is declared."""
+Analysis = Callable[[Trial], Sequence[Judge]]
+"""Whoever has judges; none where no metric is declared. Each looks by itself: a slow source holds up no other."""
 
 
 @dataclass(slots=True)
-class _Watched:
-    identity: Identity
-    declared: object
+class _Seat:
     judge: Judge
     task: asyncio.Task[None] | None = None
     defect: str = ""
@@ -80,6 +83,13 @@ class _Watched:
         if not self.defect:
             return self.judge.judgements
         return tuple(replace(one, verdict="Error", message=self.defect) for one in self.judge.judgements)
+
+
+@dataclass(slots=True)
+class _Watched:
+    identity: Identity
+    declared: object
+    seats: list[_Seat]
 
 
 class Sampling:
@@ -100,36 +110,39 @@ class Sampling:
         watched = self._watched.get(key)
         if watched is None or (watched.identity, watched.declared) != (trial.identity, trial.spec.analysis):
             self.leave(key)
-            judge = self._analysis(trial)
-            if judge is None:
+            seats = [_Seat(judge) for judge in self._analysis(trial)]
+            if not seats:
                 return ()
-            watched = self._watched[key] = _Watched(trial.identity, trial.spec.analysis, judge)
-            watched.task = asyncio.get_running_loop().create_task(self._run(key, watched))
-        watched.judge.see(trial)
-        return watched.judgements
+            watched = self._watched[key] = _Watched(trial.identity, trial.spec.analysis, seats)
+            for seat in seats:
+                seat.task = asyncio.get_running_loop().create_task(self._run(key, seat))
+        for seat in watched.seats:
+            seat.judge.see(trial)
+        return tuple(judgement for seat in watched.seats for judgement in seat.judgements)
 
     def leave(self, key: Key) -> None:
         """Look no more."""
         watched = self._watched.pop(key, None)
-        if watched is not None and watched.task is not None:
-            watched.task.cancel()
+        for seat in watched.seats if watched is not None else ():
+            if seat.task is not None:
+                seat.task.cancel()
 
     def close(self) -> None:
         """Look at nothing any more."""
         for key in self.keys:
             self.leave(key)
 
-    async def _run(self, key: Key, watched: _Watched) -> None:
+    async def _run(self, key: Key, seat: _Seat) -> None:
         loop, said = asyncio.get_running_loop(), None
         while True:
-            due = loop.time() + watched.judge.interval
+            due = loop.time() + seat.judge.interval
             try:
-                await watched.judge.look()
-                watched.defect = ""
+                await seat.judge.look()
+                seat.defect = ""
             except Exception as error:  # a defect of ours must not end the looks
                 log.exception("%s/%s: its live traffic could not be judged", *key)
-                watched.defect = f"the operator failed to judge it: {error!r}"[:300]
-            now = {one.metric: one.verdict for one in watched.judgements}
+                seat.defect = f"the operator failed to judge it: {error!r}"[:300]
+            now = {one.metric: one.verdict for one in seat.judgements}
             if now != said:
                 said = now
                 self._wake(key, Priority.URGENT if "Fail" in now.values() else Priority.NORMAL)

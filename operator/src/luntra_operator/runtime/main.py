@@ -14,8 +14,10 @@ from aiohttp import web
 from luntra_operator.controller.sampling import Analysis
 from luntra_operator.kube.client import Kube
 from luntra_operator.kube.errors import KubeError
+from luntra_operator.sources.opened import opened
 
 from . import logs
+from .borrowing import Borrowing
 from .health import application
 from .leading import Work, lead
 from .lease import Lease, LeaseLostError
@@ -27,20 +29,26 @@ log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, stop: asyncio.Event, analysis: Analysis | None = None) -> None:
-    """Run until `stop` is set, in as many terms as it takes; `analysis` judges live traffic, by the counters of pods if it is None.
+    """Run until `stop` is set, in as many terms as it takes; `analysis` judges live traffic; None: as declared.
 
     Raises:
         KubeError: the API server's configuration is unusable.
         LeaseLostError: work of a term that is over does not end; the process must.
     """
     metrics, acting = Metrics(), list[Term]()
-    async with Kube.connect(witness=metrics.asked) as kube, aiohttp.ClientSession() as session:
+    async with contextlib.AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(Kube.connect(witness=metrics.asked))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        borrowing = Borrowing(kube)
+        sources = await stack.enter_async_context(
+            opened(settings.source_hosts, borrowing.secret, borrowing.config_map, settings.prometheus)
+        )
         lease = Lease(kube, settings.namespace, settings.identity) if settings.leader_election else None
         writing = kube.fenced(lambda: lease.held) if lease is not None else kube
 
         @contextlib.contextmanager
         def term() -> Iterator[Work]:
-            acting[:] = [Term(writing, session, settings, analysis, metrics)]
+            acting[:] = [Term(writing, session, settings, sources, analysis, metrics)]
             metrics.leader.set(1)
             try:
                 yield acting[0].work

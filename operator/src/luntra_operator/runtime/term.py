@@ -12,13 +12,14 @@ import aiohttp
 from luntra_operator.controller.dataplane import DataPlane
 from luntra_operator.controller.execute import Images
 from luntra_operator.controller.fleet import Fleet
+from luntra_operator.controller.judges import Judges
 from luntra_operator.controller.keys import StoredKeys
-from luntra_operator.controller.live import live
 from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
 from luntra_operator.controller.sampling import Analysis, Sampling
 from luntra_operator.kube.client import Kube
 from luntra_operator.pods.client import Pods
+from luntra_operator.sources.opened import Sources
 
 from . import health
 from .leading import Work
@@ -37,17 +38,17 @@ class Term:
         kube: Kube,
         session: aiohttp.ClientSession,
         settings: Settings,
+        sources: Sources,
         analysis: Analysis | None,
         metrics: Metrics,
     ) -> None:
-        """Put the parts together; `session` asks the data plane, `metrics` measures and reads them."""
+        """Put the parts together; `session` asks the data plane and pods, `metrics` measures and reads the parts."""
         self._kube, self._namespaces = kube, settings.namespaces
         self._keys = StoredKeys(kube, settings.namespace)
         self._fleet: Fleet | None = None
         if settings.accelerators is not None:
             self._fleet = Fleet(kube, settings.accelerators, self._wake, settings.namespaces)
-        pods = Pods(session, lambda: self._keys.ring, lambda: datetime.now(UTC))
-        self._sampling = Sampling(analysis or (lambda trial: live(pods, trial)), self._say)
+        self._sampling = Sampling(analysis or Judges(kube, self._pods(session), sources), self._say)
         self._reconciler = Reconciler(
             kube,
             DataPlane(kube, session),
@@ -82,6 +83,9 @@ class Term:
             await self._queue.run()
         finally:
             self._sampling.close()
+
+    def _pods(self, session: aiohttp.ClientSession) -> Pods:
+        return Pods(session, lambda: self._keys.ring, lambda: datetime.now(UTC))
 
     def _say(self, key: Key, priority: Priority) -> None:
         self._queue.add(key, priority=priority)
