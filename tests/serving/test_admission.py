@@ -147,3 +147,20 @@ async def test_h18_client_that_has_gone_costs_no_inference(model: Model) -> None
     assert await gone.outcome() is None
     await first.outcome()
     assert model.sizes == [1]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+async def test_request_whose_turn_comes_too_late_is_late_whether_or_not_its_client_has_gone(
+    model: Model, quick: bool
+) -> None:
+    if quick:
+        model.make_quick()
+    admission = Admission(workers=1, max_queue=9)
+    gone = Asked(admission, model, 1, within=0, wanted=False)
+    if not quick:
+        eventually(lambda: bool(admission._ended))  # the thread has looked at it before the event loop looks at its clock
+    outcome = await gone.outcome()
+    assert isinstance(outcome, RequestError)
+    assert outcome.status == 504
+    assert model.sizes == []
+    assert admission.waiting == 0

@@ -88,8 +88,13 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it came to something; what was too late, or not wanted, did not."""
-        return self.result is not None or self.error is not None or not self.wanted()
+        """Whether it came to something, or was not wanted when its turn came; what was too late by then is late, wanted or not.
+
+        A version that hangs must not look well because its clients lose their patience.
+        """
+        if self.result is not None or self.error is not None:
+            return True
+        return not self.wanted() and time.monotonic() < self.limit
 
     def finish(self, error: Exception | None = None) -> None:
         """On the event loop: pass on what came of it, unless that has happened."""
