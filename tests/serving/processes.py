@@ -107,11 +107,15 @@ class ServerProcess:
         return document
 
     def metric(self, sample: str) -> float:
-        """Return the value of one sample of /metrics, named with its labels; 0 if it is not there yet."""
+        """Return the sum of the samples of /metrics that have this name and these labels, whatever others; 0 if there is none."""
+        name, _, labels = sample.removesuffix("}").partition("{")
+        total = 0.0
         for line in get(self.management, "/metrics").body.decode().splitlines():
-            if line.startswith(sample + " "):
-                return float(line.rsplit(" ", 1)[1])
-        return 0.0
+            found, _, value = line.rpartition(" ")
+            named, _, having = found.removesuffix("}").partition("{")
+            if named == name and set(filter(None, labels.split(","))) <= set(having.split(",")):
+                total += float(value)
+        return total
 
     def terminate(self) -> None:
         """Send SIGTERM."""

@@ -158,7 +158,9 @@ async def test_request_whose_turn_comes_too_late_is_late_whether_or_not_its_clie
     admission = Admission(workers=1, max_queue=9)
     gone = Asked(admission, model, 1, within=0, wanted=False)
     if not quick:
-        eventually(lambda: bool(admission._ended))  # the thread has looked at it before the event loop looks at its clock
+        eventually(
+            lambda: bool(admission._ended)
+        )  # the thread has looked at it before the event loop looks at its clock
     outcome = await gone.outcome()
     assert isinstance(outcome, RequestError)
     assert outcome.status == 504

@@ -60,7 +60,8 @@ class Around:
             handle.release()
 
     def count(self, code: int) -> int:
-        return self.metrics.shadow_stats.of("m", "v2").codes.get(code, 0)
+        counted = self.metrics.shadow_stats.of("m").get(identity("v2"))
+        return counted.codes.get(code, 0) if counted else 0
 
     @property
     def dropped(self) -> float:

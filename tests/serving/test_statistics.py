@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.main import parse
 from luntra_serving.server.protocol.response import model_statistics
+from luntra_serving.swap.version import Identity
 from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
 from luntra_serving.telemetry.stats import BOUNDS, Execution, Spent, Stats, VersionStats
@@ -25,12 +26,36 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.verify import Bundle
 
 
+def identity(version: str, revision: str | None = None, digest: str = "sha256:0123456789abcdef") -> Identity:
+    return Identity(version, digest, revision)
+
+
 def test_request_is_in_flight_until_it_has_ended() -> None:
     stats = VersionStats()
     stats.begin()
     stats.begin()
     stats.end(200, 0.01)
     assert (stats.to_json()["inFlight"], stats.to_json()["requests"]) == (1, 1)
+
+
+def test_revisions_that_share_a_versions_name_do_not_mix() -> None:
+    metrics = ServingMetrics()
+    for one in (identity("v1", "aaa"), identity("v1", "bbb"), identity("v1", None, "sha256:ccccccccccccccc")):
+        for _ in one.tag:
+            metrics.stats.begin("m", one).end(200, 0.001)
+    assert [(one.tag, stats.ended) for one, stats in metrics.stats.of("m").items()] == [
+        ("aaa", 3),
+        ("bbb", 3),
+        ("cccccccccc", 10),
+    ]
+    assert metrics.stats.of("other") == {}
+    samples = {
+        sample.labels["revision"]: sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+        if sample.name == "luntra_inference_requests_total"
+    }
+    assert samples == {"aaa": 3, "bbb": 3, "cccccccccc": 10}
 
 
 def test_requests_that_shared_an_execution_count_it_once_and_its_parts_each() -> None:
@@ -40,7 +65,7 @@ def test_requests_that_shared_an_execution_count_it_once_and_its_parts_each() ->
         stats.begin()
         stats.end(code, 3.0, Spent(queue, shared))
     stats.end(200, 1.0, Spent(0.0, Execution(1, input=1.0, infer=1.0, output=1.0)))
-    [said] = model_statistics({("m", "v1"): stats})["model_stats"]
+    [said] = model_statistics([("m", "v1", stats)])["model_stats"]
     assert (said["inference_count"], said["execution_count"]) == (3, 2)
     assert said["batch_stats"] == [
         {"batch_size": 1, **parts(1, 1000, 1000, 1000)},
@@ -101,7 +126,7 @@ def test_statistics_of_a_slow_model_say_that_it_is_the_model(spinner: Bundle) ->
             assert post(server.address, "/v2/models/spinner/infer", {"inputs": [tensor]}).status == 200
         took = (time.monotonic() - began) * 1e9
         [said] = json.loads(get(server.address, "/v2/models/spinner/stats").body)["model_stats"]
-        managed = json.loads(get(server.management, "/v1/models/spinner/stats").body)["versions"]["v1"]
+        [managed] = json.loads(get(server.management, "/v1/models/spinner/stats").body)["versions"]
     ns = {name: part["ns"] for name, part in said["inference_stats"].items()}
     assert {part["count"] for name, part in said["inference_stats"].items() if name != "fail"} == {3}
     assert 0.5 * ns["success"] < ns["compute_infer"] < took
@@ -127,11 +152,10 @@ def test_time_is_counted_in_every_bucket_that_holds_it(seconds: float, bound: fl
 
 def test_numbers_of_a_thousand_versions_do_not_pile_up() -> None:
     stats = Stats()
-    stats.of("m", "held").begin()
+    stats.begin("m", identity("held"))
     for number in range(1000):
-        stats.of("m", f"v{number}").end(200, 0.001)
-        stats.of("m", f"v{number}").begun = 1
-    names = [version for (_, version), _ in stats.items()]
+        stats.begin("m", identity(f"v{number}")).end(200, 0.001)
+    names = [one.version for _, one, _ in stats.items()]
     assert len(names) == 64
     assert "held" in names
     assert names[-1] == "v999"
@@ -140,9 +164,8 @@ def test_numbers_of_a_thousand_versions_do_not_pile_up() -> None:
 def test_prometheus_reads_the_same_numbers() -> None:
     metrics = ServingMetrics()
     for code, seconds in ((200, 0.004), (200, 0.6), (500, 20.0)):
-        metrics.started("m", "v1")
-        metrics.finished("m", "v1", code, seconds)
-    metrics.started("m", "v1")
+        metrics.stats.begin("m", identity("v1")).end(code, seconds)
+    metrics.stats.begin("m", identity("v1"))
     samples = {
         (sample.name, sample.labels.get("code") or sample.labels.get("le")): sample.value
         for family in text_string_to_metric_families(metrics.render().decode())
@@ -162,12 +185,32 @@ def test_prometheus_reads_the_same_numbers() -> None:
 def test_management_port_gives_the_statistics_of_each_version(points_server: ServerProcess) -> None:
     def read() -> dict[str, int]:
         found = json.loads(get(points_server.management, "/v1/models/points/stats").body)
-        codes: dict[str, int] = found["versions"].get("v1", {"codes": {}})["codes"]
+        codes: dict[str, int] = found["versions"][0]["codes"]
         return codes
 
     before = read()
     post(points_server.address, "/v2/models/points/infer", b"{}")
     assert read().get("400", 0) == before.get("400", 0) + 1
+
+
+def test_restarted_server_is_told_from_one_whose_counters_fell(points: Bundle) -> None:
+    def read(server: ServerProcess) -> dict[str, Any]:
+        return json.loads(get(server.management, "/v1/models/points/stats").body)
+
+    with ServerProcess(points.folder) as server:
+        before = read(server.wait_ready())
+        assert [(one["since"], one["requests"], one["codes"]) for one in before["versions"]] == [(None, 0, {})]
+        post(server.address, "/v2/models/points/infer", b"{}")
+        after = read(server)
+        assert get(server.management, "/v1/models/lines/stats").status == 404
+    assert before["instance"] == after["instance"]
+    [counted] = after["versions"]
+    assert (counted["version"], counted["revision"], counted["digest"]) == ("v1", None, points.digest)
+    assert after["startedAt"] < counted["since"] < after["at"]
+    with ServerProcess(points.folder) as server:
+        again = read(server.wait_ready())
+    assert again["instance"] != after["instance"]
+    assert again["startedAt"] > after["startedAt"]
 
 
 def test_what_the_process_is_doing_is_told(points_server: ServerProcess) -> None:

@@ -22,6 +22,7 @@ from luntra_serving.server.protocol import request as wire_request
 from luntra_serving.server.protocol import response as wire_response
 from luntra_serving.swap.swapper import NotServedError
 from luntra_serving.telemetry.access import AccessLog
+from luntra_serving.telemetry.stats import VersionStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,7 @@ class DataPlane:
         self,
         served: Served,
         handle: Handle[ReadyModel],
+        counted: VersionStats,
         code: int,
         seconds: float,
         *,
@@ -132,12 +134,12 @@ class DataPlane:
         header: Callable[[str], str | None],
         spent: Spent | None,
     ) -> None:
-        """Count an inference that has ended, and log and trace it if that is asked for.
+        """Count an inference that has ended where its beginning was `counted`, and log and trace it if that is asked for.
 
         `request` is the client's id of it; `header` looks up what else came with it; `spent` is known of what ran.
         """
         version = handle.version.identity.version
-        self.metrics.finished(served.name, version, code, seconds, spent)
+        counted.end(code, seconds, spent)
         self.access.note(served.name, version, code, seconds, request)
         if self.traces is not None:
             model = handle.model
@@ -191,15 +193,19 @@ class DataPlane:
             config = wire_response.model_config(served.name, platform, model.manifest.backend.name, interface)
             return Answer(200, wire_response.write_json(config))
         if rest == ["stats"]:
-            counted = {(served.name, version): self.metrics.stats.of(served.name, version)}
-            return Answer(200, wire_response.write_json(wire_response.model_statistics(counted)))
+            counted = self.metrics.stats.of(served.name).get(handle.version.identity) or VersionStats()
+            said = wire_response.model_statistics([(served.name, version, counted)])
+            return Answer(200, wire_response.write_json(said))
         return Answer(200, wire_response.model_metadata(served.name, version, platform, interface))
 
 
 class Call:
     """One request about one version, from the handle's acquisition to its release."""
 
-    __slots__ = ("_exchange", "_handle", "_plane", "_served", "_started")
+    __slots__ = ("_counted", "_exchange", "_handle", "_plane", "_served", "_started")
+
+    _counted: VersionStats
+    """Set by `start`."""
 
     def __init__(self, plane: DataPlane, served: Served, exchange: Exchange, handle: Handle[ReadyModel]) -> None:
         self._plane, self._served, self._exchange, self._handle = plane, served, exchange, handle
@@ -210,7 +216,7 @@ class Call:
         plane, exchange, handle = self._plane, self._exchange, self._handle
         self._started = time.perf_counter()
         version, name = handle.version.identity.version, self._served.name
-        plane.metrics.started(name, version)
+        self._counted = plane.metrics.stats.begin(name, handle.version.identity)
         body, model = exchange.body, handle.model
         try:
             _refuse_encoding(exchange.header("content-encoding"))
@@ -233,20 +239,21 @@ class Call:
 
     def _done(self, result: wire_response.Body | None, error: Exception | None, spent: Spent | None = None) -> None:
         """On the event loop, exactly once."""
-        plane, name, version = self._plane, self._served.name, self._handle.version.identity.version
+        plane, name, identity = self._plane, self._served.name, self._handle.version.identity
         if result is not None:
             headers = {}
             if result.json_length is not None:
                 headers["inference-header-content-length"] = str(result.json_length)
             answer = Answer(200, result.content, result.content_type, headers)
         elif error is not None:
-            answer = error_answer(plane.explained(name, version, error))
+            answer = error_answer(plane.explained(name, identity.version, error))
         else:
             answer = Answer(499)  # nginx's number for a client that has gone: counted, never sent
         seconds, header = time.perf_counter() - self._started, self._exchange.header
         plane.answered(
             self._served,
             self._handle,
+            self._counted,
             answer.status,
             seconds,
             request=header("x-request-id"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,14 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.desired import StaleDocumentError, identity_of
 from luntra_serving.server.document import Document
 from luntra_serving.server.models import Models, NeededError, Served
+from luntra_serving.server.protocol.response import write_json
 from luntra_serving.server.tokens import Keys, NotAllowedError
+from luntra_serving.swap.states import IN_MEMORY
 from luntra_serving.telemetry.metrics import CONTENT_TYPE, ServingMetrics
+from luntra_serving.telemetry.stats import VersionStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -77,12 +81,22 @@ class Management:
 
     async def stats(self, request: Request) -> Response:
         """GET what the requests of each version came to since it was first loaded, and the copies that it got as a candidate."""
-        name = request.path_params["name"]
-        clients, copies = (
-            {version: stats.to_json() for (model, version), stats in counted.items() if model == name}
-            for counted in (self.metrics.stats, self.metrics.shadow_stats)
-        )
-        return JSONResponse({"name": name, "versions": clients, "shadow": copies})
+        try:
+            served = self.models.find(request.path_params["name"])
+        except RequestError as error:
+            return _error(error.status, error.message)
+        metrics, name = self.metrics, served.name
+        silent = {one: VersionStats() for one, state in served.swapper.statuses().items() if state.state in IN_MEMORY}
+        said = {
+            "name": name,
+            "instance": metrics.instance,
+            "startedAt": metrics.started_at,
+            "at": time.time(),
+            "draining": self.readiness.draining,
+            "versions": _counted({**silent, **metrics.stats.of(name)}),
+            "shadow": _counted(metrics.shadow_stats.of(name)),
+        }
+        return Response(write_json(said), media_type="application/json")
 
     async def _change(self, request: Request, name: str) -> Response:
         body = b""
@@ -177,6 +191,10 @@ def _version(status: VersionStatus, uri: str | None, size: Size | None) -> dict[
         "residentBytes": {"host": size.host, "device": size.device} if size else None,
         "loadSeconds": dict(status.stages),
     }
+
+
+def _counted(versions: Mapping[Identity, VersionStats]) -> list[dict[str, Any]]:
+    return [{**_identity(identity), **stats.to_json()} for identity, stats in versions.items()]
 
 
 def _event(event: Event) -> dict[str, Any]:

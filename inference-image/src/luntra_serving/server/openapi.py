@@ -90,22 +90,32 @@ class Latency(_Answer):
 
 
 class VersionStatistics(_Answer):
-    """Requests of one version; nothing goes down while it is in memory, but requests in flight."""
+    """Requests of one version; nothing goes down in one instance, but requests in flight."""
 
-    requests: int
+    version: str
+    revision: str | None
+    digest: str
+    since: float | None = Field(description="Its first request in this process, in seconds since 1970; null before it.")
+    requests: int = Field(description="Those that have ended, whatever came of them.")
     inFlight: int
-    codes: dict[str, int]
+    codes: dict[str, int] = Field(
+        description="By HTTP status, over gRPC too. 429: shed, its queue was full; 499: the client left before its turn came."
+    )
     queueSeconds: float = Field(description="What the requests with a result waited before they ran, in sum.")
     executions: int = Field(description="Runs of the model that gave these results; what ran together shares one.")
     latency: Latency
 
 
 class ModelStatistics(_Answer):
-    """Statistics by version: of clients' requests, and of copies of them that candidates got."""
+    """What the versions of a model did in this process, for clients and with copies of requests, since it started."""
 
     name: str
-    versions: dict[str, VersionStatistics]
-    shadow: dict[str, VersionStatistics]
+    instance: str = Field(description="Another one: the process was started anew, and all counters began at 0 again.")
+    startedAt: float = Field(description="Seconds since 1970, by the pod's clock; so are `at` and `since`.")
+    at: float = Field(description="The time of this answer.")
+    draining: bool
+    versions: list[VersionStatistics] = Field(description="All in memory, and those that had requests before.")
+    shadow: list[VersionStatistics] = Field(description="Copies of requests that candidates got.")
 
 
 class Transition(BaseModel):
@@ -166,7 +176,7 @@ def openapi() -> dict[str, Any]:
                 "get": {
                     "summary": "Requests of each version",
                     "parameters": [name],
-                    "responses": {"200": _answers(ModelStatistics)},
+                    "responses": {"200": _answers(ModelStatistics), "404": _answers(Refusal)},
                 }
             },
             "/v1/events": {

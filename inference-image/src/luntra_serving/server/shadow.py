@@ -92,5 +92,5 @@ class Shadow:
         finally:
             handle.release()
         seconds = time.perf_counter() - began
-        self._metrics.shadowed(model, candidate.identity.version, code, seconds)
+        self._metrics.shadow_stats.begin(model, candidate.identity).end(code, seconds)
         return seconds

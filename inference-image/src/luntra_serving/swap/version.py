@@ -38,6 +38,11 @@ class Identity:
     digest: str
     revision: str | None = None
 
+    @property
+    def tag(self) -> str:
+        """What names it in the ids of requests and in metrics: its revision, or where it has none the digest's first ten digits."""
+        return self.revision or self.digest.removeprefix("sha256:")[:10]
+
     def __str__(self) -> str:
         return f"{self.version} ({self.digest[:19]})"
 

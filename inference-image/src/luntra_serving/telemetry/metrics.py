@@ -6,6 +6,8 @@ Labels are the model and the version that the document names, never what a clien
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from luntra_serving.telemetry.stats import Spent, Stats
+from luntra_serving.telemetry.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,10 +37,13 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.instance = secrets.token_hex(8)
+        """What tells this process from one before it in the same container, whose counters were others."""
+        self.started_at = time.time()
         self.stats = Stats()
         """What clients asked, written from the event loop alone."""
         self.shadow_stats = Stats()
-        """What candidates made of copies, written from the thread that runs them."""
+        """What candidates made of copies, by the HTTP status that they would have had, written from the thread that runs them."""
         self.registry.register(_Requests(self.stats, "luntra_inference", "Inference requests"))
         self.registry.register(_Requests(self.shadow_stats, "luntra_shadow", "Copies of requests for a candidate"))
         self._dropped = Counter(
@@ -79,20 +84,6 @@ class ServingMetrics:
             ["model", "version", "stage"],
             registry=self.registry,
         )
-
-    def started(self, model: str, version: str) -> None:
-        """Count a request as in flight."""
-        self.stats.of(model, version).begin()
-
-    def finished(self, model: str, version: str, code: int, seconds: float, spent: Spent | None = None) -> None:
-        """Count an in-flight request as answered with the HTTP status `code` after `seconds`; `spent` is known of what ran."""
-        self.stats.of(model, version).end(code, seconds, spent)
-
-    def shadowed(self, model: str, version: str, code: int, seconds: float) -> None:
-        """Count a copy of a request that a candidate has computed, with the HTTP status that it would have had."""
-        stats = self.shadow_stats.of(model, version)
-        stats.begin()
-        stats.end(code, seconds)
 
     def shadow_dropped(self, model: str, version: str) -> None:
         """Count a copy of a request that was dropped; on any thread."""
@@ -147,7 +138,7 @@ class _Requests(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client: all families, now."""
-        names = ["model", "version"]
+        names = ["model", "version", "revision"]
         requests = CounterMetricFamily(
             f"{self._prefix}_requests", f"{self._what} answered, by HTTP status code.", labels=[*names, "code"]
         )
@@ -157,7 +148,8 @@ class _Requests(Collector):
             labels=names,
         )
         in_flight = GaugeMetricFamily(f"{self._prefix}_in_flight", f"{self._what} waiting or running.", labels=names)
-        for labels, stats in self._stats.items():
+        for model, identity, stats in self._stats.items():
+            labels = [model, identity.version, identity.tag]
             for code, count in stats.codes.items():
                 requests.add_metric([*labels, str(code)], count)
             buckets = [("+Inf" if bound == inf else repr(bound), count) for bound, count in stats.cumulative()]

@@ -1,13 +1,21 @@
 """What the requests of each version came to: counted on the event loop alone, so plain integers do.
 
-Nothing here goes down while a version is in memory, so whoever reads twice may subtract. Prometheus metrics and the
+Nothing here goes down but the requests in flight, so whoever reads twice may subtract. Prometheus metrics and the
 management port's statistics are two views of the same numbers.
+
+Both protocols count in HTTP's codes (gRPC's own are translated). Only 429 says that a version has shed a request, and only 499 that
+its client left before its turn came; where the deadline passed besides, it is a 504, for then no client would have had an
+answer. What had begun when its client left counts as what it came to.
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from luntra_serving.swap.version import Identity
 
 BOUNDS = (
     0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5,
@@ -58,15 +66,19 @@ class Parts:
 
 
 class VersionStats:
-    """Requests of one version: how many, how they ended (HTTP status), how long they took, and those that got a result.
+    """Requests of one version: since when, how many, how they ended (HTTP status), how long they took, and those that got a result.
 
     Of the latter, also how long they waited (`queue_seconds`), the `parts` of their executions, each as often as requests
     shared it, and those `batches` themselves, by the number of requests that ran together.
     """
 
-    __slots__ = ("batches", "begun", "buckets", "codes", "ended", "good_seconds", "parts", "queue_seconds", "seconds")
+    __slots__ = (
+        "batches", "begun", "buckets", "codes", "ended", "good_seconds", "parts", "queue_seconds", "seconds", "since",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, since: float | None = None) -> None:
+        """`since`: when its first request came, in seconds since 1970."""
+        self.since = since
         self.begun = self.ended = 0
         self.seconds = self.good_seconds = self.queue_seconds = 0.0
         self.parts = Parts()
@@ -115,6 +127,7 @@ class VersionStats:
         """What the management port says; the last bound is null, for JSON has no infinity."""
         buckets = [[bound if bound != float("inf") else None, count] for bound, count in self.cumulative()]
         return {
+            "since": self.since,
             "requests": self.ended,
             "inFlight": self.begun - self.ended,
             "codes": {str(code): count for code, count in sorted(self.codes.items())},
@@ -125,21 +138,28 @@ class VersionStats:
 
 
 class Stats:
-    """Statistics by model and version name."""
+    """Statistics by model and identity: two revisions may share a version's name."""
 
     def __init__(self) -> None:
-        self._versions: dict[tuple[str, str], VersionStats] = {}
+        # An identity's own hash and comparison are Python's, and cost more than all of the counting.
+        self._versions: dict[tuple[str, str, str, str | None], tuple[Identity, VersionStats]] = {}
 
-    def of(self, model: str, version: str) -> VersionStats:
-        """The numbers of a version, from zero if it is new."""
-        found = self._versions.get((model, version))
+    def begin(self, model: str, identity: Identity) -> VersionStats:
+        """A request of a version has arrived; return where its end is to be told."""
+        key = (model, identity.version, identity.digest, identity.revision)
+        found = self._versions.get(key)
         if found is None:
             if len(self._versions) >= _KEPT:
-                idle = (name for name, stats in self._versions.items() if stats.begun == stats.ended)
-                self._versions.pop(next(idle, ("", "")), None)
-            found = self._versions[model, version] = VersionStats()
-        return found
+                idle = (key for key, (_, stats) in self._versions.items() if stats.begun == stats.ended)
+                self._versions.pop(next(idle, ("", "", "", None)), None)
+            found = self._versions[key] = (identity, VersionStats(time.time()))
+        found[1].begin()
+        return found[1]
 
-    def items(self) -> list[tuple[tuple[str, str], VersionStats]]:
-        """All versions, oldest first."""
-        return list(self._versions.items())
+    def of(self, model: str) -> dict[Identity, VersionStats]:
+        """The numbers of each version of a model that had a request, oldest first."""
+        return {identity: stats for (name, *_), (identity, stats) in list(self._versions.items()) if name == model}
+
+    def items(self) -> list[tuple[str, Identity, VersionStats]]:
+        """Model, identity and numbers of all versions, oldest first."""
+        return [(key[0], *counted) for key, counted in list(self._versions.items())]

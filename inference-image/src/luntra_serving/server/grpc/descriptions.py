@@ -43,8 +43,8 @@ def model_config(name: str, model: ReadyModel) -> Any:
     return messages.ModelConfigResponse(config=config)
 
 
-def model_statistics(versions: Mapping[tuple[str, str], VersionStats]) -> Any:
-    """Return the ModelStatisticsResponse about these (model, version)s."""
+def model_statistics(versions: Iterable[tuple[str, str, VersionStats]]) -> Any:
+    """Return the ModelStatisticsResponse about these models' versions."""
     return messages.ModelStatisticsResponse(**response.model_statistics(versions))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from luntra_serving.server.model import ReadyModel
     from luntra_serving.server.models import Served
     from luntra_serving.swap.version import Handle
-    from luntra_serving.telemetry.stats import Spent
+    from luntra_serving.telemetry.stats import Spent, VersionStats
 
 _GONE = 499
 """nginx's number for a client that has gone: counted, never sent."""
@@ -30,7 +30,12 @@ class Inference:
     has not begun never starts, one that runs cannot be stopped.
     """
 
-    __slots__ = ("_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started")
+    __slots__ = (
+        "_counted", "_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started",
+    )  # fmt: skip
+
+    _counted: VersionStats
+    """Set by `begin`."""
 
     def __init__(
         self, plane: DataPlane, served: Served, handle: Handle[ReadyModel], header: Callable[[str], str | None]
@@ -50,7 +55,7 @@ class Inference:
         plane, handle = self._plane, self._handle
         self._started = time.perf_counter()
         self._id = message.id or None
-        plane.metrics.started(self._served.name, handle.version.identity.version)
+        self._counted = plane.metrics.stats.begin(self._served.name, handle.version.identity)
         try:
             plane.admission.submit(self._job(message), within=within, small=small)
         except RequestError as error:
@@ -90,7 +95,16 @@ class Inference:
         outcome = content if error is None else plane.explained(name, version, error)
         status = outcome.status if isinstance(outcome, RequestError) else 200 if outcome is not None else _GONE
         seconds = time.perf_counter() - self._started
-        plane.answered(self._served, handle, status, seconds, request=self._id, header=self._header, spent=spent)
+        plane.answered(
+            self._served,
+            handle,
+            self._counted,
+            status,
+            seconds,
+            request=self._id,
+            header=self._header,
+            spent=spent,
+        )
         handle.release()
         if outcome is not None and not self._ended.done():
             self._ended.set_result(outcome)

@@ -17,6 +17,7 @@ from luntra_serving.server.grpc import codec, descriptions, messages
 from luntra_serving.server.grpc.inference import Inference
 from luntra_serving.server.grpc.streams import Streams
 from luntra_serving.swap.states import IN_MEMORY
+from luntra_serving.telemetry.stats import VersionStats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -134,14 +135,11 @@ class Service:
         models = [plane.models.find(request.name)] if request.name or request.version else list(plane.models)
         if request.version:
             self._hold(models[0], request.version, context).release()
-        stats = plane.metrics.stats
         return descriptions.model_statistics(
-            {
-                (served.name, status.identity.version): stats.of(served.name, status.identity.version)
-                for served in models
-                for status in served.swapper.statuses().values()
-                if status.state in IN_MEMORY and request.version in ("", status.identity.version)
-            }
+            (served.name, identity.version, plane.metrics.stats.of(served.name).get(identity) or VersionStats())
+            for served in models
+            for identity, status in served.swapper.statuses().items()
+            if status.state in IN_MEMORY and request.version in ("", identity.version)
         )
 
     def _repository_index(self, request: Any, _context: Any) -> Any:

@@ -9,7 +9,7 @@ import orjson
 from luntra_serving.server.protocol import tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from luntra_serving.bundle.datatypes import Array
     from luntra_serving.bundle.manifest import Interface, TensorSpec
@@ -104,13 +104,13 @@ def _configured(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "data_type": kind, "dims": list(spec.shape)}
 
 
-def model_statistics(versions: Mapping[tuple[str, str], VersionStats]) -> dict[str, Any]:
-    """Return what the statistics extension has of each (model, version), in nanoseconds.
+def model_statistics(versions: Iterable[tuple[str, str, VersionStats]]) -> dict[str, Any]:
+    """Return what the statistics extension has of each model's version, in nanoseconds.
 
     `success` and `fail` are from a request's arrival to its answer. The parts of a success are those of the execution that
     it shared, so that they say what one request went through; `batch_stats` has each execution once. A batch's size is in requests.
     """
-    return {"model_stats": [_statistics(model, version, stats) for (model, version), stats in versions.items()]}
+    return {"model_stats": [_statistics(*counted) for counted in versions]}
 
 
 def _statistics(model: str, version: str, stats: VersionStats) -> dict[str, Any]:
