@@ -78,7 +78,7 @@ def test_request_without_outputs_asks_for_all_and_without_id_has_none() -> None:
 def test_raw_tensor_comes_back_as_it_went(kind: str) -> None:
     values = np.array([b"", b"\x00"], object) if kind == "BYTES" else np.array([0, 1], codec_type(kind))
     spec = TensorSpec(name="t", datatype=kind, shape=(-1,))
-    answer = codec.encode("m", "v", InferRequest("i", {}, (RequestedOutput("t", binary=True),)), {"t": values})
+    answer = codec.encode("m", "v", "r.1", InferRequest("i", {}, (RequestedOutput("t", binary=True),)), {"t": values})
     response = messages.ModelInferResponse.FromString(answer)
     assert (response.model_name, response.model_version, response.id) == ("m", "v", "i")
     [output] = response.outputs

@@ -20,6 +20,7 @@ from luntra_serving.server.exchange import Answer, Exchange, error_answer
 from luntra_serving.server.jobs import Job
 from luntra_serving.server.protocol import request as wire_request
 from luntra_serving.server.protocol import response as wire_response
+from luntra_serving.server.request_ids import HEADER, new_id
 from luntra_serving.swap.swapper import NotServedError
 from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.stats import VersionStats
@@ -260,6 +261,7 @@ class Call:
             header=header,
             spent=spent,
         )
+        answer.headers[HEADER] = new_id(identity)
         named = self.named(answer)
         if not self._exchange.gone:
             self._exchange.answer(named)

@@ -14,6 +14,7 @@ from luntra_serving.errors import RequestError
 from luntra_serving.server.grpc.messages import REQUESTS, ModelInferResponse, ModelStreamInferResponse
 from luntra_serving.server.protocol import request as wire
 from luntra_serving.server.protocol import tensors
+from luntra_serving.server.request_ids import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,13 +75,16 @@ def decode(message: Any, interface: Interface) -> wire.InferRequest:
     return wire.InferRequest(message.id or None, inputs, wire.outputs_of(outputs, interface, binary=True))
 
 
-def encode(model: str, version: str, request: wire.InferRequest, outputs: Mapping[str, Array]) -> bytes:
-    """Return the ModelInferResponse to `request`: the outputs it asked for, in its order."""
+def encode(
+    model: str, version: str, request_id: str, request: wire.InferRequest, outputs: Mapping[str, Array]
+) -> bytes:
+    """Return the ModelInferResponse to `request`, which the server calls `request_id`: the outputs it asked for, in its order."""
     wanted = [(output.name, outputs[output.name]) for output in request.outputs]
     response = ModelInferResponse(
         model_name=model,
         model_version=version,
         id=request.id,
+        parameters={HEADER: {"string_param": request_id}},
         outputs=[
             {"name": name, "datatype": tensors.datatype_of(tensor), "shape": tensor.shape} for name, tensor in wanted
         ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from luntra_serving.errors import RequestError
 from luntra_serving.server.grpc import codec
 from luntra_serving.server.jobs import Job
+from luntra_serving.server.request_ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class Inference:
     """
 
     __slots__ = (
-        "_counted", "_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started",
+        "_counted", "_ended", "_gone", "_handle", "_header", "_id", "_plane", "_served", "_started", "request_id",
     )  # fmt: skip
 
     _counted: VersionStats
@@ -42,6 +43,8 @@ class Inference:
     ) -> None:
         """`header` looks up metadata that came with the request."""
         self._plane, self._served, self._handle, self._header = plane, served, handle, header
+        self.request_id = new_id(handle.version.identity)
+        """The server's id of it; `_id` is the client's."""
         self._started = 0.0
         self._id: str | None = None
         self._gone = False
@@ -75,14 +78,16 @@ class Inference:
 
     def _job(self, message: Any) -> Job:
         # The model is held by the job alone, and dropped with it; a coroutine would hold it longer.
-        served, model, version = self._served, self._handle.model, self._handle.version
+        served, model, version, request_id = self._served, self._handle.model, self._handle.version, self.request_id
         return Job(
             model,
             decode=lambda: codec.decode(message, model.manifest.interface),
             encode=self._plane.shadow.beside(
                 served.swapper,
                 version,
-                lambda request, outputs: codec.encode(served.name, version.identity.version, request, outputs),
+                lambda request, outputs: codec.encode(
+                    served.name, version.identity.version, request_id, request, outputs
+                ),
             ),
             done=self._done,
             wanted=lambda: not self._gone,

@@ -1,8 +1,9 @@
 """The methods of GRPCInferenceService over a data plane.
 
 Each one that is about a version names it in its trailing metadata, `x-model-version` and, if the deployer gave one,
-`x-model-revision`; so do its errors. A stream's metadata names that of its last request. What only changes the server (loading,
-shared memory, log settings) is not here: a client is told UNIMPLEMENTED.
+`x-model-revision`; so do its errors. An inference adds the server's id of it, which its response has as a parameter besides: not
+every client shows metadata, and a stream's are those of its last request. What only changes the server (loading, shared memory,
+log settings) is not here: a client is told UNIMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from luntra_serving.server.dataplane import SMALL
 from luntra_serving.server.grpc import codec, descriptions, messages
 from luntra_serving.server.grpc.inference import Inference
 from luntra_serving.server.grpc.streams import Streams
+from luntra_serving.server.request_ids import HEADER
 from luntra_serving.swap.states import IN_MEMORY
 from luntra_serving.telemetry.stats import VersionStats
 
@@ -98,7 +100,9 @@ class Service:
         return request, inference
 
     def _inference(self, served: Served, handle: Handle[ReadyModel], context: Any) -> Inference:
-        return Inference(self._plane, served, handle, _header_of(context))
+        inference = Inference(self._plane, served, handle, _header_of(context))
+        context.set_trailing_metadata((*_names(handle.version.identity), (HEADER, inference.request_id)))
+        return inference
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
