@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -116,16 +118,10 @@ class VersionStats:
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Upper bound of each bucket and the requests that took no longer, as a histogram of Prometheus has them."""
-        total = 0
-        found = []
-        for bound, count in zip((*BOUNDS, float("inf")), self.buckets, strict=True):
-            total += count
-            found.append((bound, total))
-        return found
+        return list(zip((*BOUNDS, inf), accumulate(self.buckets), strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """What the management port says; the last bound is null, for JSON has no infinity."""
-        buckets = [[bound if bound != float("inf") else None, count] for bound, count in self.cumulative()]
         return {
             "since": self.since,
             "requests": self.ended,
@@ -133,7 +129,11 @@ class VersionStats:
             "codes": {str(code): count for code, count in sorted(self.codes.items())},
             "queueSeconds": self.queue_seconds,
             "executions": self.executions,
-            "latency": {"count": self.ended, "sumSeconds": self.seconds, "buckets": buckets},
+            "latency": {
+                "count": self.ended,
+                "sumSeconds": self.seconds,
+                "buckets": list(zip((*BOUNDS, None), accumulate(self.buckets), strict=True)),
+            },
         }
 
 
