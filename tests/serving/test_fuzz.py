@@ -1,4 +1,6 @@
-"""Requests that nobody would send: mutated bytes against the whole inference port, in process. LUNTRA_FUZZ_INPUTS sets how many.
+"""Requests that nobody would send: mutated bytes against the whole inference port, in process, and against what reads feedback.
+
+LUNTRA_FUZZ_INPUTS sets how many.
 
 Every answer must be one of the protocol's, nothing may be raised, and at the end no version may be held by anybody.
 """
@@ -9,18 +11,22 @@ import asyncio
 import json
 import os
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from luntra_serving.errors import RequestError
 from luntra_serving.server.admission import Admission
 from luntra_serving.server.connection import Connection
 from luntra_serving.server.dataplane import DataPlane, Readiness
 from luntra_serving.server.desired import identity_of
+from luntra_serving.server.feedback import read_feedback
 from luntra_serving.server.listener import Listener
 from luntra_serving.server.loading import document_of
 from luntra_serving.server.models import Models
 from luntra_serving.server.settings import Settings
 from luntra_serving.server.shadow import Shadow
 from luntra_serving.swap.events import EventLog
+from luntra_serving.telemetry.feedback import Feedback
 from luntra_serving.telemetry.metrics import ServingMetrics
 
 if TYPE_CHECKING:
@@ -121,6 +127,33 @@ async def send(listener: Listener, chance: random.Random) -> list[int]:
         await asyncio.sleep(0)
     client.connection.connection_lost(None)
     return [int(part[:3]) for part in client.written.split(b"HTTP/1.1 ")[1:]]
+
+
+def feedback(chance: random.Random) -> bytes:
+    """A request that says something of answers, with some things wrong, or none."""
+    entries: list[Any] = []
+    for _ in range(chance.choice([0, 1, 1, 1, 2, 120])):
+        entry: Any = {"id": f"{chance.choice(['a', 'b', 'c.d'])}.{chance.getrandbits(64):016x}", "correct": True}
+        if chance.random() < 0.1:
+            place = chance.choice(["id", "correct", "reward", "prediction", "truth", "x"])
+            entry[place] = chance.choice([*_VALUES, 0.5, [True], dict(entry)])
+        entries.append(entry if chance.random() < 0.99 else chance.choice(_VALUES))
+    content = bytearray(json.dumps(entries[0] if len(entries) == 1 else entries).encode())
+    for _ in range(chance.choice([0, 0, 0, 1, 3])):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    return bytes(content)
+
+
+async def test_mutated_feedback_is_counted_or_refused() -> None:
+    chance, told, outcomes = random.Random(7), Feedback(), Counter[int]()
+    for _ in range(INPUTS // 10):
+        try:
+            outcomes[200] += told.take(await read_feedback(feedback(chance))).counted > 0
+        except RequestError as error:
+            outcomes[error.status] += 1
+    assert outcomes.keys() == {200, 422}
+    assert min(outcomes.values()) > INPUTS // 100, "the inputs are too wild, or too tame, to find anything"
+    assert len(told.items()) <= 64
 
 
 async def test_mutated_requests_never_break_the_server(points: Bundle) -> None:

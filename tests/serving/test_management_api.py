@@ -31,7 +31,10 @@ def test_every_reference_in_the_description_leads_somewhere() -> None:
 
 @pytest.fixture
 def server(points: Bundle, document: Callable[..., Path], tmp_path: Path) -> ServerProcess:
-    return ServerProcess("--document", document(points), "--cache-dir", tmp_path / "cache", impatient=True)
+    token = tmp_path / "token"
+    token.write_text("secret")
+    arguments = ("--document", document(points), "--cache-dir", tmp_path / "cache", "--feedback-token-file", token)
+    return ServerProcess(*arguments, impatient=True)
 
 
 def test_every_answer_is_as_described(server: ServerProcess, points: Bundle) -> None:
@@ -49,6 +52,10 @@ def test_every_answer_is_as_described(server: ServerProcess, points: Bundle) -> 
         openapi.Stale.model_validate_json(put(1))
         openapi.Refusal.model_validate_json(ask(server.management, path, "PUT", b"{").body)
         openapi.ModelState.model_validate_json(get(server.management, path).body)
+        for header, answer in (("Bearer secret", openapi.FeedbackTaken), ("", openapi.Refusal)):
+            entry = b'{"id": "3f2a9c1d0b.00c0ffee00c0ffee", "correct": true}'
+            reply = ask(server.management, "/v2/models/points/feedback", "POST", entry, {"Authorization": header})
+            answer.model_validate_json(reply.body)
         openapi.ModelStatistics.model_validate_json(get(server.management, f"{path}/stats").body)
         events = openapi.Transitions.model_validate_json(get(server.management, "/v1/events").body)
         assert [event.event for event in events.events if event.version == "v1"][-1] == "Promoted"

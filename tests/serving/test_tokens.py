@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from luntra_serving.server.main import parse
-from luntra_serving.server.tokens import Keys, NotAllowedError
+from luntra_serving.server.tokens import Keys, NotAllowedError, SharedToken
 from tests.serving.processes import Reply, ServerProcess, ask, get
 
 if TYPE_CHECKING:
@@ -94,6 +94,47 @@ def test_keys_that_cannot_be_read_allow_nobody(keys: Keys, content: str | None) 
         keys.file.write_text(content)
     with pytest.raises(NotAllowedError):
         keys.check(token(), "PUT", PATH, BODY)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> SharedToken:
+    file = tmp_path / "token"
+    file.write_text(" secret\n")
+    return SharedToken(file)
+
+
+def test_shared_token_is_what_the_file_says_now_but_for_white_space(shared: SharedToken) -> None:
+    shared.check("Bearer secret")
+    shared.file.write_text("süß")
+    shared.check("Bearer süß".encode().decode("latin-1"))  # as a header comes
+    with pytest.raises(NotAllowedError, match="another one"):
+        shared.check("Bearer secret")
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer ", "Bearer secre", "Bearer secrets", "Bearer Secret", "Bearer ☃", "Bearer \x00"]
+)
+def test_any_other_shared_token_is_refused(shared: SharedToken, header: str) -> None:
+    with pytest.raises(NotAllowedError, match="the token is another one than the server's"):
+        shared.check(header)
+
+
+@pytest.mark.parametrize("header", [None, "", "secret", "Basic secret", "Bearersecret"])
+def test_header_without_a_token_is_refused(shared: SharedToken, header: str | None) -> None:
+    with pytest.raises(NotAllowedError, match="there is no token"):
+        shared.check(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read: No such file"), ("", "is empty"), (" \n", "is empty")]
+)
+def test_shared_token_that_is_not_there_allows_nobody(shared: SharedToken, content: str | None, words: str) -> None:
+    shared.file.unlink()
+    if content is not None:
+        shared.file.write_text(content)
+    for header in ("Bearer ", "Bearer secret"):
+        with pytest.raises(NotAllowedError, match=words):
+            shared.check(header)
 
 
 def test_keys_need_to_know_the_pod(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--management-host", help="address of the management port (default 127.0.0.1)")
     add("--management-port", type=_port, help=f"management port (default {defaults.management_port}; 0: any free one)")
     add("--keys", type=Path, help="JWK set of who may send documents; without it nobody but this host")
+    add(
+        "--feedback-token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the bearer token of who may give feedback; without it nobody may",
+    )
     add("--cache-dir", type=Path, help=f"where fetched bundles are kept (default {defaults.cache_dir})")
     add("--termination-delay", type=_duration, help="go on answering for so long after SIGTERM (default 5s, laptop 0)")
     add("--drain-limit", type=_duration, help="then wait at most so long for what is in flight (default 15s)")

@@ -18,9 +18,10 @@ from luntra_serving.bundle.canonical import describe_problems
 from luntra_serving.errors import RequestError
 from luntra_serving.server.desired import StaleDocumentError, identity_of
 from luntra_serving.server.document import Document
+from luntra_serving.server.feedback import read_feedback
 from luntra_serving.server.models import Models, NeededError, Served
 from luntra_serving.server.protocol.response import write_json
-from luntra_serving.server.tokens import Keys, NotAllowedError
+from luntra_serving.server.tokens import Keys, NotAllowedError, SharedToken
 from luntra_serving.swap.states import IN_MEMORY
 from luntra_serving.telemetry.metrics import CONTENT_TYPE, ServingMetrics
 from luntra_serving.telemetry.stats import VersionStats
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from luntra_serving.swap.states import VersionStatus
     from luntra_serving.swap.version import Identity
 
-_MAX_DOCUMENT = 1 << 20
+_MAX_BODY = 1 << 20
 _NOT_SIGNED = "this server has no keys (--keys), so a document is only taken from its own host"
+_NO_FEEDBACK = "this server has no token for feedback (--feedback-token-file), so it takes none; start it with one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Management:
     readiness: Readiness
     keep: Callable[[str], object]
     keys: Keys | None = None
+    feedback_token: SharedToken | None = None
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -60,6 +63,7 @@ class Management:
             Route("/v1/models", self.list_models, methods=["GET"]),
             Route("/v1/models/{name}", self.model, methods=["GET", "PUT", "DELETE"]),
             Route("/v1/models/{name}/stats", self.stats, methods=["GET"]),
+            Route("/v2/models/{name}/feedback", self.take_feedback, methods=["POST"]),
             Route("/v1/events", self.list_events, methods=["GET"]),
             Route("/metrics", self.exposition, methods=["GET"]),
         ]
@@ -95,15 +99,24 @@ class Management:
             "draining": self.readiness.draining,
             "versions": _counted({**silent, **metrics.stats.of(name)}),
             "shadow": _counted(metrics.shadow_stats.of(name)),
+            "feedback": {revision: counts.to_json() for revision, counts in served.feedback.items()},
         }
         return Response(write_json(said), media_type="application/json")
 
+    async def take_feedback(self, request: Request) -> Response:
+        """POST what became of answers; it is here and not on the inference port, for it may cost a version its traffic."""
+        try:
+            self._allow_feedback(request)
+            served = self.models.find(request.path_params["name"])
+            taken = served.feedback.take(await read_feedback(await _body(request)))
+        except NotAllowedError as error:
+            return _error(403, str(error))
+        except RequestError as error:
+            return _error(error.status, error.message)
+        return JSONResponse(taken._asdict())
+
     async def _change(self, request: Request, name: str) -> Response:
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MAX_DOCUMENT:
-                return _error(413, f"the document is larger than {_MAX_DOCUMENT} bytes")
+        body = await _body(request)
         try:
             self._allow(request, body)
         except NotAllowedError as error:
@@ -147,6 +160,11 @@ class Management:
             self.keys.check(request.headers.get("authorization"), request.method, request.url.path, body)
         elif request.client is None or not ip_address(request.client.host).is_loopback:
             raise NotAllowedError(_NOT_SIGNED)
+
+    def _allow_feedback(self, request: Request) -> None:
+        if self.feedback_token is None:
+            raise NotAllowedError(_NO_FEEDBACK)
+        self.feedback_token.check(request.headers.get("authorization"))
 
     async def list_events(self, request: Request) -> Response:
         """GET the transitions of all versions; `?since=N` those after number N."""
@@ -206,8 +224,18 @@ def _identity(identity: Identity) -> dict[str, str | None]:
     return {"version": identity.version, "revision": identity.revision, "digest": identity.digest}
 
 
+async def _body(request: Request) -> bytes:
+    """Return a request's body. Raises RequestError (413)."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise RequestError(413, f"the body is larger than {_MAX_BODY} bytes, the limit; send less at a time")
+    return body
+
+
 async def _nothing(request: Request, _missing: Exception) -> Response:
-    paths = "/v1/models, /v1/models/{name} and its /stats, /v1/events and /metrics"
+    paths = "/v1/models, /v1/models/{name} and its /stats, /v2/models/{name}/feedback, /v1/events and /metrics"
     return _error(404, f"there is nothing at {request.url.path!r}; this port has {paths}")
 
 

@@ -6,7 +6,7 @@ management port, and are nobody's reason to wait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from luntra_serving.errors import RequestError
@@ -18,6 +18,7 @@ from luntra_serving.server.memory import usable_memory
 from luntra_serving.swap.budget import Budget, Size
 from luntra_serving.swap.reclaimer import Reclaimer
 from luntra_serving.swap.swapper import Swapper
+from luntra_serving.telemetry.feedback import Feedback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from luntra_serving.server.settings import Settings
     from luntra_serving.swap.events import EventLog
     from luntra_serving.swap.loading import LoadFailedError
+    from luntra_serving.telemetry.feedback import Counts
 
 
 class NeededError(Exception):
@@ -40,6 +42,7 @@ class Served:
     desired: Desired
     swapper: Swapper[ReadyModel]
     needed: bool
+    feedback: Feedback = field(default_factory=Feedback)
 
     @property
     def name(self) -> str:
@@ -126,6 +129,10 @@ class Models:
             for served in self
             for identity, size in served.swapper.sizes().items()
         }
+
+    def feedback(self) -> dict[tuple[str, str], Counts]:
+        """What was said of the answers of each (model, revision)."""
+        return {(served.name, revision): counts for served in self for revision, counts in served.feedback.items()}
 
     def sweep(self) -> None:
         """End the sessions that have fallen silent; not on the event loop."""

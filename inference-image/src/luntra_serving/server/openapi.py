@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from luntra_serving import __version__
 from luntra_serving.server.document import Document
+from luntra_serving.server.feedback import MOST, FeedbackEntry
 from luntra_serving.swap.events import Kind
 from luntra_serving.swap.states import Stage, State
 
@@ -106,6 +107,23 @@ class VersionStatistics(_Answer):
     latency: Latency
 
 
+class FeedbackCounts(_Answer):
+    """What this process was told of the answers of one revision."""
+
+    count: int
+    labelled: int = Field(description="Those that were right or wrong; the others had a reward.")
+    correct: int
+    rewardSum: float = Field(description="Of all, from 0 to 1 each; right is 1, wrong is 0.")
+    rewardSquares: float
+
+
+class FeedbackTaken(_Answer):
+    """How many entries were counted, and how many were not, because their id had come before."""
+
+    counted: int
+    repeated: int
+
+
 class ModelStatistics(_Answer):
     """What the versions of a model did in this process, for clients and with copies of requests, since it started."""
 
@@ -116,6 +134,9 @@ class ModelStatistics(_Answer):
     draining: bool
     versions: list[VersionStatistics] = Field(description="All in memory, and those that had requests before.")
     shadow: list[VersionStatistics] = Field(description="Copies of requests that candidates got.")
+    feedback: dict[str, FeedbackCounts] = Field(
+        description="By the revision in the answers' ids, whichever pod gave them; the 64 of which something was said last."
+    )
 
 
 class Transition(BaseModel):
@@ -140,13 +161,17 @@ class Transitions(_Answer):
 
 def openapi() -> dict[str, Any]:
     """The description as a JSON document."""
-    models: list[type[BaseModel]] = [Document, Models, ModelState, Stale, ModelStatistics, Transitions, Refusal]
+    models: list[type[BaseModel]] = [
+        Document, FeedbackEntry, FeedbackTaken, Models, ModelState, Stale, ModelStatistics, Transitions, Refusal,
+    ]  # fmt: skip
     _, schemas = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     since = {"name": "since", "in": "query", "schema": {"type": "integer", "minimum": 0, "default": 0}}
     body = {"required": True, "content": {"application/json": {"schema": _reference(Document)}}}
+    entry = _reference(FeedbackEntry)
+    entries = {"oneOf": [entry, {"type": "array", "items": entry, "maxItems": MOST}]}
     state = {"200": _answers(ModelState), "404": _answers(Refusal)}
     added = {"200": _answers(ModelState), "201": _answers(ModelState)}
     refused = {"403": _answers(Refusal), "409": _answers(Stale), "413": _answers(Refusal), "422": _answers(Refusal)}
@@ -177,6 +202,17 @@ def openapi() -> dict[str, Any]:
                     "summary": "Requests of each version",
                     "parameters": [name],
                     "responses": {"200": _answers(ModelStatistics), "404": _answers(Refusal)},
+                }
+            },
+            "/v2/models/{name}/feedback": {
+                "post": {
+                    "summary": "What became of answers, with the bearer token of --feedback-token-file",
+                    "parameters": [name],
+                    "requestBody": {"required": True, "content": {"application/json": {"schema": entries}}},
+                    "responses": {
+                        "200": _answers(FeedbackTaken),
+                        **dict.fromkeys(["403", "404", "413", "422"], _answers(Refusal)),
+                    },
                 }
             },
             "/v1/events": {

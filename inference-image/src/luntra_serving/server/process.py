@@ -27,7 +27,7 @@ from luntra_serving.server.models import Models
 from luntra_serving.server.remembered import forget, remember
 from luntra_serving.server.shadow import Shadow
 from luntra_serving.server.termination import write_termination
-from luntra_serving.server.tokens import Keys
+from luntra_serving.server.tokens import Keys, SharedToken
 from luntra_serving.swap.events import EventLog
 from luntra_serving.telemetry.access import AccessLog
 from luntra_serving.telemetry.metrics import ServingMetrics
@@ -154,7 +154,7 @@ async def run(
         traces=traces,
     )
     inference = Listener(dataplane, settings.max_body)
-    metrics.watch(lambda: inference.connections, lambda: admission.waiting, models.resident)
+    metrics.watch(lambda: inference.connections, lambda: admission.waiting, models.resident, models.feedback)
     chores = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(_sweep(models))]
     await inference.start(listening.http)
     if listening.grpc is not None:
@@ -167,6 +167,7 @@ async def run(
             readiness,
             keep=lambda name: writer.submit(_keep, settings.cache_dir, models, name),
             keys=Keys(settings.keys, settings.pod_uid) if settings.keys else None,
+            feedback_token=SharedToken(settings.feedback_token_file) if settings.feedback_token_file else None,
         ).app()
     )
     managing = asyncio.create_task(management.serve([listening.management]))

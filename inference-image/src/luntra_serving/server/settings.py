@@ -44,6 +44,8 @@ class Settings:
     """Address of the collector that gets a span for each inference; None: no spans."""
     keys: Path | None = None
     """JWK set of those who may change this process."""
+    feedback_token_file: Path | None = None
+    """Holds the token of those who may give feedback; None: nobody may."""
     pod_uid: str = ""
     """What a token must be signed for."""
     pod: str = ""

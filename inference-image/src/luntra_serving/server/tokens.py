@@ -1,6 +1,8 @@
 """Who may change this process: tokens that are signed for one request to one pod. Verification only; nothing here can sign.
 
-A token is a JSON Web Token (RFC 7519) with an Ed25519 signature (RFC 8037). It says for which pod (`aud`: the pod's UID), until when
+Feedback changes counters alone and comes from people's own programs, to any pod: for it there is one token that they share.
+
+A signed token is a JSON Web Token (RFC 7519) with an Ed25519 signature (RFC 8037). It says for which pod (`aud`: the pod's UID), until when
 (`exp`, at most 30 s after `iat`), and for which request: method (`htm`) and path (`htu`) as in RFC 9449, and the SHA-256 of the
 body (`body`). The public keys are a JWK set in a file, two of them during a rotation; `kid` names the one that counts.
 """
@@ -8,6 +10,7 @@ body (`body`). The public keys are a JWK set in a file, two of them during a rot
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ LONGEST = 30.0
 """Seconds for which a token may be good."""
 
 _SCHEME = "Bearer "
+_MISSING = "there is no token; send one in the header Authorization: Bearer …"
 _LEEWAY = 5.0
 """Seconds by which two clocks may differ."""
 
@@ -39,7 +43,7 @@ class Keys:
     def check(self, authorization: str | None, method: str, path: str, body: bytes) -> None:
         """Raise NotAllowedError unless the header `Authorization` carries a token for exactly this request."""
         if authorization is None or not authorization.startswith(_SCHEME):
-            raise NotAllowedError("there is no token; send one in the header Authorization: Bearer …")
+            raise NotAllowedError(_MISSING)
         try:
             claims = self._verified(authorization.removeprefix(_SCHEME))
         except (jwt.PyJWTError, OSError, ValueError) as error:
@@ -65,3 +69,26 @@ class Keys:
             options={"require": ["exp", "iat", "aud"]},
         )
         return claims
+
+
+@dataclass(frozen=True, slots=True)
+class SharedToken:
+    """The token in `file`, without the white space around it; read anew for each request, so that a new one needs no restart."""
+
+    file: Path
+
+    def check(self, authorization: str | None) -> None:
+        """Raise NotAllowedError unless the header `Authorization` carries the token."""
+        if authorization is None or not authorization.startswith(_SCHEME):
+            raise NotAllowedError(_MISSING)
+        try:
+            token = self.file.read_bytes().strip()
+        except OSError as error:
+            raise NotAllowedError(
+                f"the server's token cannot be read: {error.strerror}; mount it at {self.file}"
+            ) from error
+        if not token:
+            raise NotAllowedError(f"the server's token is empty; write one into {self.file}")
+        given = authorization.removeprefix(_SCHEME).encode("latin-1", "replace").strip()
+        if not hmac.compare_digest(given, token):  # takes as long wherever the first difference is
+            raise NotAllowedError("the token is another one than the server's")

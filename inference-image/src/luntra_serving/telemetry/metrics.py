@@ -1,6 +1,7 @@
 """The server's Prometheus metrics. The only importer of prometheus_client.
 
-Labels are the model and the version that the document names, never what a client sent, so that nobody can grow them.
+Labels are the model and the version that the document names, never what a client sent, so that nobody can grow them. Feedback's
+are the revisions that its senders name: they have a token, and few are kept.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from luntra_serving.swap.budget import Size
+    from luntra_serving.telemetry.feedback import Counts
 
 _TICK = 0.1
 
@@ -98,15 +100,17 @@ class ServingMetrics:
         connections: Callable[[], int],
         waiting: Callable[[], int],
         resident: Callable[[], Mapping[tuple[str, str], Size]],
+        feedback: Callable[[], Mapping[tuple[str, str], Counts]],
     ) -> None:
         """Report what these say when somebody asks.
 
-        Connections that are open on the inference port, requests that wait or run on threads, and the bytes of each
-        (model, version) in memory.
+        Connections that are open on the inference port, requests that wait or run on threads, the bytes of each
+        (model, version) in memory, and the feedback on each (model, revision).
         """
         self._connections.set_function(connections)
         self._waiting.set_function(waiting)
         self.registry.register(_Resident(resident))
+        self.registry.register(_Feedback(feedback))
 
     def ran_together(self, requests: int) -> None:
         """Count a batch, unless all of its requests were too late."""
@@ -173,3 +177,28 @@ class _Resident(Collector):
             family.add_metric([*labels, "host"], size.host)
             family.add_metric([*labels, "device"], size.device)
         yield family
+
+
+_SAID: tuple[tuple[str, str, Callable[[Counts], float]], ...] = (
+    ("", "Answers of which it was said what became of them.", lambda counts: counts.count),
+    ("_labelled", "Those that were said to be right or wrong.", lambda counts: counts.labelled),
+    ("_correct", "Those that were said to be right.", lambda counts: counts.correct),
+    ("_reward", "Sum of the rewards, each from 0 to 1; right is 1, wrong is 0.", lambda counts: counts.reward_sum),
+    ("_reward_squares", "Sum of the rewards' squares.", lambda counts: counts.reward_squares),
+)
+
+
+class _Feedback(Collector):
+    """What was said of the answers of each revision."""
+
+    def __init__(self, read: Callable[[], Mapping[tuple[str, str], Counts]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client: all families, now."""
+        said = self._read().items()
+        for name, what, value in _SAID:
+            family = CounterMetricFamily(f"luntra_feedback{name}", what, labels=["model", "revision"])
+            for labels, counts in said:
+                family.add_metric(labels, value(counts))
+            yield family
