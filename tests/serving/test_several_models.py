@@ -106,7 +106,9 @@ def test_model_is_added_followed_and_removed_while_another_one_serves(
     assert put(server, bundles["mevv1"]).status == 201
     until(lambda: infer(server, "mev") == (200, "v1"), "the added model")
     assert put(server, bundles["mevv1"]).status == 200, "the same again changes nothing"
+    assert server.metric('luntra_inference_requests_total{model="mev"}') == 1
     assert ask(server.management, "/v1/models/mev", "DELETE").status == 204
+    assert server.metric('luntra_inference_requests_total{model="mev"}') == 0, "its numbers stay for ever"
     assert infer(server, "mev") == (404, None)
     assert infer(server, "gas") == (200, "v1")
     assert get(server.management, "/v1/models/mev").status == 404

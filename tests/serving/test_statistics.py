@@ -156,9 +156,30 @@ def test_numbers_of_a_thousand_versions_do_not_pile_up() -> None:
     for number in range(1000):
         stats.begin("m", identity(f"v{number}")).end(200, 0.001)
     names = [one.version for _, one, _ in stats.items()]
-    assert len(names) == 64
+    assert len(names) == 32
     assert "held" in names
     assert names[-1] == "v999"
+
+
+def test_version_that_is_asked_now_and_then_keeps_its_numbers_among_a_thousand_others() -> None:
+    stats, asked = Stats(), 0
+    for number in range(1000):
+        for _ in range(number % 2):
+            stats.begin("m", identity("stable")).end(200, 0.001)
+            asked += 1
+        stats.begin("m", identity(f"v{number}")).end(200, 0.001)
+        stats.begin("other", identity(f"v{number}")).end(200, 0.001)
+    assert asked == 500
+    assert stats.of("m")[identity("stable")].ended == 500
+
+
+def test_numbers_of_a_model_that_is_gone_go_with_it() -> None:
+    metrics = ServingMetrics()
+    for model in ("m", "other"):
+        metrics.stats.begin(model, identity("v1"))
+        metrics.shadow_stats.begin(model, identity("v1"))
+    metrics.forget("m")
+    assert [model for stats in (metrics.stats, metrics.shadow_stats) for model, _, _ in stats.items()] == ["other"] * 2
 
 
 def test_prometheus_reads_the_same_numbers() -> None:

@@ -146,6 +146,7 @@ class Management:
             self.models.remove(name)
         except NeededError as error:
             return _error(409, str(error))
+        self.metrics.forget(name)
         return Response(status_code=204, background=self._keeping(name))
 
     def _keeping(self, name: str) -> BackgroundTask:

@@ -87,6 +87,11 @@ class ServingMetrics:
             registry=self.registry,
         )
 
+    def forget(self, model: str) -> None:
+        """Drop the requests of a model that is gone."""
+        for stats in (self.stats, self.shadow_stats):
+            stats.forget(model)
+
     def shadow_dropped(self, model: str, version: str) -> None:
         """Count a copy of a request that was dropped; on any thread."""
         self._dropped.labels(model, version).inc()
@@ -154,7 +159,7 @@ class _Requests(Collector):
         in_flight = GaugeMetricFamily(f"{self._prefix}_in_flight", f"{self._what} waiting or running.", labels=names)
         for model, identity, stats in self._stats.items():
             labels = [model, identity.version, identity.tag]
-            for code, count in stats.codes.items():
+            for code, count in list(stats.codes.items()):
                 requests.add_metric([*labels, str(code)], count)
             buckets = [("+Inf" if bound == inf else repr(bound), count) for bound, count in stats.cumulative()]
             durations.add_metric(labels, buckets, stats.seconds)

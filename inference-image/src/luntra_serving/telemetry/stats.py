@@ -14,7 +14,7 @@ import time
 from bisect import bisect_left
 from itertools import accumulate
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from luntra_serving.swap.version import Identity
@@ -25,8 +25,8 @@ BOUNDS = (
 )  # fmt: skip
 """Upper bounds of the latency buckets in seconds; the last bucket has none."""
 
-_KEPT = 64
-"""Versions whose numbers are kept, the latest first; a process that swaps every minute must not grow."""
+_KEPT = 32
+"""Versions of a model whose numbers are kept; a process that swaps every minute must not grow."""
 
 
 class Execution:
@@ -75,13 +75,16 @@ class VersionStats:
     """
 
     __slots__ = (
-        "batches", "begun", "buckets", "codes", "ended", "good_seconds", "parts", "queue_seconds", "seconds", "since",
+        "batches", "begun", "buckets", "codes", "ended", "good_seconds", "noticed", "parts", "queue_seconds", "seconds",
+        "since",
     )  # fmt: skip
 
     def __init__(self, since: float | None = None) -> None:
         """`since`: when its first request came, in seconds since 1970."""
         self.since = since
         self.begun = self.ended = 0
+        self.noticed = 0
+        """Those that had begun when the last new version came."""
         self.seconds = self.good_seconds = self.queue_seconds = 0.0
         self.parts = Parts()
         self.batches: dict[int, Parts] = {}
@@ -137,29 +140,52 @@ class VersionStats:
         }
 
 
+_Versions: TypeAlias = "dict[tuple[str, str, str | None], tuple[Identity, VersionStats]]"
+"""A model's versions by what tells them apart."""
+
+
 class Stats:
     """Statistics by model and identity: two revisions may share a version's name."""
 
     def __init__(self) -> None:
-        # An identity's own hash and comparison are Python's, and cost more than all of the counting.
-        self._versions: dict[tuple[str, str, str, str | None], tuple[Identity, VersionStats]] = {}
+        self._models: dict[str, _Versions] = {}
 
     def begin(self, model: str, identity: Identity) -> VersionStats:
         """A request of a version has arrived; return where its end is to be told."""
-        key = (model, identity.version, identity.digest, identity.revision)
-        found = self._versions.get(key)
+        versions = self._models.get(model, {})
+        # An identity's own hash and comparison are Python's, and cost more than all of the counting.
+        key = (identity.version, identity.digest, identity.revision)
+        found = versions.get(key)
         if found is None:
-            if len(self._versions) >= _KEPT:
-                idle = (key for key, (_, stats) in self._versions.items() if stats.begun == stats.ended)
-                self._versions.pop(next(idle, ("", "", "", None)), None)
-            found = self._versions[key] = (identity, VersionStats(time.time()))
+            found = (identity, VersionStats(time.time()))
+            self._models[model] = {
+                **_with_room(versions),
+                key: found,
+            }  # one store: copies are counted on another thread
         found[1].begin()
         return found[1]
 
     def of(self, model: str) -> dict[Identity, VersionStats]:
-        """The numbers of each version of a model that had a request, oldest first."""
-        return {identity: stats for (name, *_), (identity, stats) in list(self._versions.items()) if name == model}
+        """The numbers of each version of a model that had a request."""
+        return dict(self._models.get(model, {}).values())
 
     def items(self) -> list[tuple[str, Identity, VersionStats]]:
-        """Model, identity and numbers of all versions, oldest first."""
-        return [(key[0], *counted) for key, counted in list(self._versions.items())]
+        """Model, identity and numbers of all versions."""
+        return [(model, *counted) for model, versions in list(self._models.items()) for counted in versions.values()]
+
+    def forget(self, model: str) -> None:
+        """Drop the numbers of a model that is gone."""
+        self._models.pop(model, None)
+
+
+def _with_room(versions: _Versions) -> _Versions:
+    """Return them with room for a new one: without the one that is idle and was asked before the others, if there are too many."""
+    kept = dict(
+        sorted(versions.items(), key=lambda item: item[1][1].begun != item[1][1].noticed)
+    )  # the silent ones first
+    for _, stats in kept.values():
+        stats.noticed = stats.begun
+    if len(kept) >= _KEPT:
+        idle = (key for key, (_, stats) in kept.items() if stats.begun == stats.ended)
+        kept.pop(next(idle, ("", "", None)), None)
+    return kept
