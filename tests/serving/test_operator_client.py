@@ -18,7 +18,7 @@ from luntra_operator.pods.errors import RefusedError, StaleError, UnreachableErr
 from luntra_operator.pods.keys import SETTLE, Key, Ring
 from luntra_operator.pods.tokens import LIFETIME, sign
 from tests.serving.bundles import points_bundle
-from tests.serving.processes import Reply, ServerProcess, ask
+from tests.serving.processes import Reply, ServerProcess, ask, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from luntra_serving.bundle.verify import Bundle
 
 UID, MODEL, PATH = "0b9c-pod-uid", "points", "/v1/models/points"
+TOKEN = "who-knows-the-truth"
 
 
 def now() -> datetime:
@@ -70,8 +71,10 @@ def bundle(files: Path) -> Bundle:
 
 @pytest.fixture
 def server(bundle: Bundle, document: Callable[..., Path], tmp_path: Path) -> Iterator[ServerProcess]:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
     command = ("--document", document(bundle), "--cache-dir", tmp_path / "cache", "--keys", tmp_path / "keys.json")
-    with ServerProcess(*command, environment={"LUNTRA_POD_UID": UID}) as running:
+    with ServerProcess(*command, "--feedback-token-file", token, environment={"LUNTRA_POD_UID": UID}) as running:
         yield running.wait_ready()
 
 
@@ -96,6 +99,28 @@ async def test_state_and_document_of_a_real_server(served: Served) -> None:
     after = await served.pods.put(served.pod, MODEL, served.document(9))
     assert after.observed_generation == 9
     assert (await served.pods.state(served.pod, MODEL)).observed_generation == 9
+
+
+async def test_counters_of_a_real_server(served: Served) -> None:
+    """Breaks if what verdicts are made from is read otherwise than the server writes it."""
+    before = await served.pods.stats(served.pod, MODEL)
+    assert [(one.revision, one.since, one.codes) for one in before.versions] == [("3f2a9c1d0b", None, {})]
+    refused = post(served.server.address, f"/v2/models/{MODEL}/infer", b"{}")
+    entry = {"id": refused.headers["x-luntra-request-id"], "reward": 0.5}
+    path, token = f"/v2/models/{MODEL}/feedback", {"Authorization": f"Bearer {TOKEN}"}
+    assert ask(served.server.management, path, "POST", json.dumps(entry).encode(), token).status == 200
+    after = await served.pods.stats(served.pod, MODEL)
+    assert (after.instance, after.draining) == (before.instance, False)
+    [counted] = after.versions
+    assert (counted.codes, counted.in_flight, counted.latency.count) == ({400: 1}, 0, 1)
+    assert counted.latency.buckets[-1] == (None, 1)
+    assert counted.since is not None
+    assert before.at < counted.since < after.at
+    assert {revision: (one.count, one.reward_sum) for revision, one in after.feedback.items()} == {
+        "3f2a9c1d0b": (1, 0.5)
+    }
+    with pytest.raises(RefusedError, match=r"GET /v1/models/lines/stats of pod points-w1-abc: .*\(404\)"):
+        await served.pods.stats(served.pod, "lines")
 
 
 async def test_older_document_is_stale_and_the_pod_says_which_it_follows(served: Served) -> None:
