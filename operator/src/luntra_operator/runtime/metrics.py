@@ -15,6 +15,7 @@ from luntra_operator.fleet.ledger import Ledger
 from luntra_operator.kube.errors import KubeError, UnavailableError
 
 from .life import SignsOfLife
+from .standing import families
 from .watches import Watches
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -131,6 +132,7 @@ class _Live(Collector):
         for phase in Phase:
             objects.add_metric([phase], phases[phase])
         yield objects
+        yield from families(self._watches.standings)
         requests = CounterMetricFamily(
             "luntra_watch_requests", "Requests of the watches by outcome: ok, failed.", labels=["kind", "outcome"]
         )

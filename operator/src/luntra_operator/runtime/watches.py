@@ -9,28 +9,27 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import kopf
 
-from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION, Phase
+from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION
 from luntra_operator.controller.queue import Key, Priority, WorkQueue
 from luntra_operator.kube import kinds
 from luntra_operator.traffic import routes
 
 from .lent_routes import LentRoutes
 from .life import SERVER_TIMEOUT, SignsOfLife
+from .standing import RESTING, Standing, standing
 
 log = logging.getLogger(__name__)
 
 _CHILDREN = (kinds.DEPLOYMENT, kinds.POD, kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.ENDPOINT_SLICE)
 _ALWAYS_THERE = (kinds.MODEL_DEPLOYMENT, *_CHILDREN)
 WATCHED = (*_ALWAYS_THERE, *routes.KINDS)
-
-_RESTING = {Phase.STABLE, Phase.ROLLED_BACK}
 
 RESTART = 5.0
 """Seconds until the watches begin anew after the library has given up; and the longest wait between two of its attempts."""
@@ -42,7 +41,7 @@ class _Known:
 
     key: Key
     state: tuple[object, ...]
-    phase: str
+    standing: Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +135,16 @@ class Watches:
     @property
     def phases(self) -> Counter[str]:
         """Number of ModelDeployments by phase."""
-        return Counter(known.phase for known in self._seen.values())
+        return Counter(known.standing.phase for known in self._seen.values())
+
+    @property
+    def standings(self) -> Mapping[Key, Standing]:
+        """How each ModelDeployment stands."""
+        return {known.key: known.standing for known in self._seen.values()}
 
     async def _object_event(self, event: Any, **_: Any) -> None:
         meta = event["object"]["metadata"]
-        phase = event["object"].get("status", {}).get("phase", str(Phase.PENDING))
+        told = standing(event["object"])
         # Our own status writes change none of these; acting on them would be talking to ourselves.
         state = (meta.get("generation"), meta.get("deletionTimestamp"), str(meta.get("annotations")))
         key, known = (meta["namespace"], meta["name"]), self._seen.get(meta["uid"])
@@ -149,10 +153,10 @@ class Watches:
             self._seen.pop(meta["uid"], None)
         else:
             self._lent.learn(event["object"])
-            self._seen[meta["uid"]] = _Known(key, state, phase)
+            self._seen[meta["uid"]] = _Known(key, state, told)
             if event["type"] is not None and known is not None and known.state == state:
                 return
-        listed = Priority.BACKGROUND if phase in _RESTING else Priority.NORMAL
+        listed = Priority.BACKGROUND if told.phase in RESTING else Priority.NORMAL
         self._queue.add(key, priority=listed if event["type"] is None else Priority.ASKED)
 
     async def _child_event(self, event: Any, **_: Any) -> None:
