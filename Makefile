@@ -14,7 +14,7 @@ OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images cluster-up cluster-down bench bench-serving bench-operator clean binaries pilot
+.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images dashboards cluster-up cluster-down bench bench-serving bench-operator clean binaries pilot
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -62,7 +62,7 @@ lint: setup types ## Formatting, lint, import contracts, generated files, chart
 	@$(RUN) python -m luntra_serving.server.openapi | diff - $(OPENAPI) > /dev/null || { echo "$(OPENAPI) is not what the types say; run: make crds"; exit 1; }
 
 types: setup ## mypy, strict
-	@$(RUN) mypy --no-error-summary operator/src inference-image/src benchmarks e2e tests
+	@$(RUN) mypy --no-error-summary operator/src inference-image/src benchmarks charts e2e tests
 
 fmt: setup ## Format and mend what can be mended
 	@$(RUN) ruff format --quiet .
@@ -72,6 +72,9 @@ crds: setup ## Generate the CRD and the description of the management port from 
 	@$(RUN) python -m luntra_operator.api.crd > $(CRD)
 	@$(RUN) python -m luntra_serving.server.openapi > $(OPENAPI)
 	@cp $(CRD) charts/luntra/files/
+
+dashboards: setup ## Generate Grafana's dashboards in the chart
+	@$(RUN) python -m charts.dashboards
 
 protos: setup ## Compile the gRPC protocol's messages
 	@$(PROTOC)=$(PROTO:.proto=.binpb) $(notdir $(PROTO))

@@ -1,4 +1,4 @@
-"""`render`: the chart's objects as `helm template` makes them, with any values."""
+"""`render`: the chart's objects as `helm template` makes them, with any values; `promtool` and `prometheus`: the programs."""
 
 import json
 import subprocess
@@ -19,13 +19,37 @@ class ChartError(Exception):
     """Helm refused; the message is what a user would read."""
 
 
+def program(name: str) -> Path:
+    """The path of a program."""
+    found = binaries.find(name)
+    if found is None:
+        raise pytest.UsageError(f"{name} has not been built yet. Type: make binaries (once, some minutes)")
+    return found
+
+
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """The path of helm."""
-    found = binaries.find("helm")
-    if found is None:
-        raise pytest.UsageError("helm has not been built yet. Type: python -m e2e.kind binaries (5 minutes, once)")
-    return found
+    return program("helm")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., str]:
+    """Run promtool with arguments and return what it says; the test fails where it does."""
+    path = program("promtool")
+
+    def run(*arguments: str | Path) -> str:
+        done = subprocess.run([str(path), *map(str, arguments)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Path:
+    """The path of Prometheus."""
+    return program("prometheus")
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ import pytest
 import yaml
 
 from luntra_operator.api import crd
+from luntra_operator.api.spec import Model, Serving
 from luntra_operator.fleet.budget import Budget
 from luntra_operator.runtime.settings import Settings
+from luntra_operator.workloads import serving
+from luntra_operator.workloads.revision import Revision
 from tests.charts.conftest import CHART, ChartError
 
 Object = dict[str, Any]
@@ -29,6 +32,9 @@ EVERYTHING: Object = {
         "secrets": True,
     },
     "logLevel": "DEBUG",
+    "podMonitors": {"enabled": True, "labels": {"release": "prometheus"}},
+    "alerts": {"enabled": True, "labels": {"release": "prometheus"}, "runbooks": "https://wiki.example/luntra"},
+    "dashboards": {"enabled": True, "labels": {"grafana_dashboard": "yes"}},
     "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "infra", "operator": "Exists"}],
@@ -141,8 +147,45 @@ def test_every_value_arrives_where_it_belongs(render: Render) -> None:
 def test_everything_above_is_every_value_there_is() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert set(EVERYTHING) == set(values)
-    for block in ("image", "sources"):
-        assert set(EVERYTHING[block]) == set(values[block])
+    for section in ("image", "sources", "podMonitors", "alerts", "dashboards"):
+        assert set(EVERYTHING[section]) == set(values[section])
+
+
+def test_prometheus_finds_the_ports_and_pods_that_it_is_told_to_scrape(render: Render) -> None:
+    """Breaks if a port, a label or a namespace is called otherwise than the PodMonitors say."""
+    objects = render(EVERYTHING)
+    mine, models = (body for body in objects if body["kind"] == "PodMonitor")
+    revision = Revision(
+        hash="r", model=Model(version="1", uri="file:///m", digest=DIGEST), serving=Serving(), image="i"
+    )
+    owner = {"metadata": {"name": "digits", "namespace": "team-a", "uid": "u"}}
+    pods = (one(objects, "Deployment"), serving.deployment(owner, "digits-w1", revision, 1))
+    for monitor, pod in zip((mine, models), (body["spec"]["template"] for body in pods), strict=True):
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= pod["metadata"]["labels"].items()
+        assert set(monitor["spec"].get("podTargetLabels", ())) <= set(pod["metadata"]["labels"])
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert mine["spec"]["podMetricsEndpoints"][0]["honorLabels"]
+    assert "namespaceSelector" not in mine["spec"]
+    assert models["spec"]["namespaceSelector"] == {"matchNames": ["team-a", "team-b"]}
+    (_, everywhere) = (body for body in render({"podMonitors": {"enabled": True}}) if body["kind"] == "PodMonitor")
+    assert everywhere["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_rule_object_has_the_alerts_of_the_file_and_dashboards_are_those_of_the_folder(render: Render) -> None:
+    objects = render(EVERYTHING)
+    rules = one(objects, "PrometheusRule")
+    file = (CHART / "files/alerts.yaml").read_text()
+    assert rules["spec"] == yaml.safe_load(file.replace("docs/operations.md", "https://wiki.example/luntra"))
+    assert one(render({"alerts": {"enabled": True}}), "PrometheusRule")["spec"] == yaml.safe_load(file)
+    assert rules["metadata"]["labels"]["release"] == "prometheus"
+    boards = [body for body in objects if body["kind"] == "ConfigMap"]
+    assert {body["metadata"]["labels"]["grafana_dashboard"] for body in boards} == {"yes"}
+    assert {name.removeprefix("luntra-"): text for body in boards for name, text in body["data"].items()} == {
+        path.name: path.read_text() for path in (CHART / "files/dashboards").iterdir()
+    }
 
 
 def test_tag_is_used_where_there_is_no_digest(render: Render) -> None:
@@ -174,6 +217,9 @@ def test_second_release_gets_names_of_its_own(render: Render) -> None:
         ({"sources": {"hosts": ["a,b"]}}, "/sources/hosts/0': 'a,b' does not match"),
         ({"sources": {"secrets": "yes"}}, "/sources/secrets': got string, want boolean"),
         ({"colour": "blue"}, "additional properties 'colour' not allowed"),
+        ({"alerts": {"runbooks": ""}}, "/alerts/runbooks': minLength"),
+        ({"dashboards": {"labels": {"grafana_dashboard": 1}}}, "/dashboards/labels/grafana_dashboard': got number"),
+        ({"podMonitors": {"enable": True}}, "additional properties 'enable' not allowed"),
         ({"crds": {"instal": False}}, "additional properties 'instal' not allowed"),
     ],
 )
