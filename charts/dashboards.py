@@ -155,11 +155,11 @@ ROLLOUT: dict[str, tuple[Panel, ...]] = {
             by_phase=f"time() - luntra_rollout_phase_start_timestamp_seconds{{{OBJECT}}}",
         ),
         table("Verdicts", f"luntra_metric_verdict{{{OBJECT}}}", *("metric", "verdict"), width=8),
+        graph("Figures behind the verdicts", "short", by_metric_role=f"luntra_metric_value{{{OBJECT}}}"),
         graph(
             "Verdicts that are no pass",
             "short",
             by_metric_verdict=f'luntra_metric_verdict{{{OBJECT}, verdict!="Pass"}}',
-            width=16,
             description="A fail takes the version back; NoData and Error hold it where it is.",
         ),
     ),

@@ -43,11 +43,12 @@ def test_object_at_rest_is_one_series(situation: str, phase: str, version: str) 
 
 
 def test_rollout_tells_when_its_phase_began_its_weights_its_pods_and_its_verdicts() -> None:
-    began, weight, pods, verdict = (
+    began, weight, pods, verdict, value = (
         "luntra_rollout_phase_start_timestamp_seconds",
         "luntra_rollout_weight_percent",
         "luntra_rollout_ready_pods",
         "luntra_metric_verdict",
+        "luntra_metric_value",
     )
     assert series("silent") == {
         info("Shifting", "v1", "v2"): 1,
@@ -59,7 +60,16 @@ def test_rollout_tells_when_its_phase_began_its_weights_its_pods_and_its_verdict
         (pods, labels(role="candidate", version="v2")): 2,
         (verdict, labels(metric="errorRate", verdict="Pass")): 1,
         (verdict, labels(metric="latency", verdict="NoData")): 1,
+        (value, labels(metric="errorRate", role="candidate")): 0.001,
+        (value, labels(metric="errorRate", role="stable")): 0.002,
     }
+
+
+def test_figures_of_a_soak_are_of_the_new_stable_version_and_the_one_before() -> None:
+    body = OBJECTS["soaking"]
+    figures = OBJECTS["silent"]["status"]["metrics"]
+    told = standing({**body, "status": {**body["status"], "metrics": figures}})
+    assert told.values == (("errorRate", "stable", 0.001), ("errorRate", "previous", 0.002))
 
 
 def test_number_that_is_not_known_yet_is_not_told() -> None:

@@ -41,6 +41,8 @@ class Standing:
     """Role, version and ready pods."""
     verdicts: tuple[tuple[str, str], ...] = ()
     """The last verdict of each metric."""
+    values: tuple[tuple[str, str, float], ...] = ()
+    """Metric, role of the version that it is of, and the figure."""
 
 
 def standing(body: Mapping[str, Any]) -> Standing:
@@ -71,7 +73,17 @@ def _rolling(known: Standing, status: Mapping[str, Any], versions: Mapping[str, 
         shares=tuple((number, traffic[number]) for number in ("desired", "written", "observed") if number in traffic),
         pods=tuple((role, one["version"], one.get("readyReplicas", 0)) for role, one in versions.items()),
         verdicts=tuple((one["name"], one["verdict"]) for one in status.get("metrics", ())),
+        values=tuple(_values(status, "candidate" in versions)),
     )
+
+
+def _values(status: Mapping[str, Any], shared: bool) -> Iterator[tuple[str, str, float]]:
+    """Figures of the version that is judged, and of the one beside it; in the soak these are the stable and the previous one."""
+    roles = ("candidate", "stable") if shared else ("stable", "previous")
+    for one in status.get("metrics", ()):
+        for role, field in zip(roles, ("value", "stableValue"), strict=True):
+            if field in one:
+                yield one["name"], role, one[field]
 
 
 def families(standings: Mapping[Key, Standing]) -> Iterator[GaugeMetricFamily]:
@@ -106,6 +118,11 @@ def families(standings: Mapping[Key, Standing]) -> Iterator[GaugeMetricFamily]:
         "1 for the last verdict of each metric while a rollout is under way: Pass, Fail, NoData, Error.",
         labels=[*_OBJECT, "metric", "verdict"],
     )
+    values = GaugeMetricFamily(
+        "luntra_metric_value",
+        "The figure behind a verdict, of the version that is judged and of the one beside it; role as above.",
+        labels=[*_OBJECT, "metric", "role"],
+    )
     for key, one in standings.items():
         info.add_metric([*key, one.model, one.phase, one.version, one.candidate], 1)
         for condition, reason, true in one.worries:
@@ -118,4 +135,6 @@ def families(standings: Mapping[Key, Standing]) -> Iterator[GaugeMetricFamily]:
             pods.add_metric([*key, role, version], ready)
         for metric, verdict in one.verdicts:
             verdicts.add_metric([*key, metric, verdict], 1)
-    yield from (info, conditions, began, weights, pods, verdicts)
+        for metric, role, value in one.values:
+            values.add_metric([*key, metric, role], value)
+    yield from (info, conditions, began, weights, pods, verdicts, values)
