@@ -16,6 +16,8 @@ from luntra_operator.runtime.life import SignsOfLife
 from luntra_operator.runtime.metrics import Metrics
 from luntra_operator.runtime.watches import WATCHED, Watches
 from luntra_serving.swap.budget import Size
+from luntra_serving.swap.version import Identity
+from luntra_serving.telemetry.feedback import Counts
 from luntra_serving.telemetry.metrics import ServingMetrics
 from tests.gitops.recording import stored
 
@@ -58,12 +60,14 @@ def operator() -> bytes:
 def server() -> bytes:
     """A model server's, with two versions in memory."""
     metrics = ServingMetrics()
-    metrics.watch(lambda: 1, lambda: 0, lambda: {(MODEL, "v1"): Size(host=1, device=1)})
+    said = Counts()
+    said.add(1.0, label=True)
+    metrics.watch(lambda: 1, lambda: 0, lambda: {(MODEL, "v1"): Size(host=1, device=1)}, lambda: {(MODEL, "r2"): said})
     for version in ("v1", "v2"):
-        metrics.started(MODEL, version)
-        metrics.finished(MODEL, version, 200, 0.01)
+        identity = Identity(version, "sha256:" + "a" * 64, f"r-{version}")
+        metrics.stats.begin(MODEL, identity).end(200, 0.01)
+        metrics.shadow_stats.begin(MODEL, identity).end(200, 0.01)
         metrics.loaded(MODEL, version, "load", 1.5)
-    metrics.shadowed(MODEL, "v2", 200, 0.01)
     metrics.shadow_dropped(MODEL, "v2")
     metrics.ran_together(2)
     metrics.transition(MODEL, "Failed")
