@@ -33,12 +33,14 @@ UNREAD = 60.0
 class Memory:
     """What one object has been through; `reached` and `since` are the highest weight decided for a workload, and when.
 
-    `banned` were taken back, `unrecorded` only by the route's intent; `promoted` have been stable.
+    `banned` were taken back, `unrecorded` only by the route's intent; `promoted` have been stable. `lost` are routes that somebody
+    else has deleted.
     """
 
     banned: set[str] = field(default_factory=set)
     unrecorded: set[str] = field(default_factory=set)
     promoted: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     revision_of: dict[str, str] = field(default_factory=dict)
@@ -223,6 +225,8 @@ class Invariants:
         if owner is None or "deletionTimestamp" in owner["metadata"] or not (users or owner["metadata"]["uid"] in uids):
             return  # nothing is promised of what goes with its owner
         memory = self._of(owner)
+        if write.after and write.kind in ROUTES:
+            memory.lost.discard(write.name)
         if write.caller.name == OPERATOR:
             paused = memory.paused_since is not None and memory.paused_since < write.caller.since
             self._demand(not paused, f"{write.name} is written although the object is paused")
@@ -231,6 +235,7 @@ class Invariants:
             memory.route_edited, memory.tampered = write.at, True
             if write.after is None:
                 memory.unrecorded.clear()
+                memory.lost.add(write.name)
 
     def _written(self, write: Write, owner: Object, memory: Memory) -> None:
         status = owner.get("status", {})
@@ -382,13 +387,13 @@ class Invariants:
     def _unused(self, write: Write, owner: Object, memory: Memory) -> None:
         """A workload goes only when no request that it could answer can reach it.
 
-        Not so where somebody else has just edited the route. A gateway that still serves a deleted route says so nowhere; and a
+        Not so where somebody else has just edited the route, or deleted it: a gateway that still serves it says so nowhere. And a
         probe sees revisions: it cannot tell from another a workload of the same one, nor one without endpoints from nothing.
         """
         name, told = write.name, self._told(owner["metadata"]["name"])
         if not told or write.at - memory.route_edited < FORGETTING:
             return
-        routes = [one for one in names(owner["metadata"]["name"]) if not self._parked(one)]
+        routes = [one for one in names(owner["metadata"]["name"]) if one not in memory.lost and not self._parked(one)]
         share = max((self._gateway.in_force.get(one, {}).get(name, 0) for one in routes), default=0)
         wanted = (owner.get("status", {}).get("traffic") or {}).get("workload", "")
         same = memory.revision_of.get(name) == memory.revision_of.get(wanted)
