@@ -31,6 +31,7 @@ from luntra_operator.sources.errors import Misconfigured, Unavailable
 from luntra_operator.sources.hosts import parse
 from luntra_operator.sources.prometheus import Prometheus
 from luntra_operator.sources.target import Target
+from tests.operator.sources.conftest import Borrower, Clock
 from tests.serving.tls import make_authority
 
 if TYPE_CHECKING:
@@ -165,31 +166,11 @@ def wait_for(server: Server, query: str) -> None:
 
 
 @dataclass
-class Kept:
-    """Secrets by namespace, name and key."""
-
-    texts: dict[tuple[str, str, str], str] = field(default_factory=dict)
-
-    async def __call__(self, namespace: str, name: str, key: str) -> str:
-        return self.texts[namespace, name, key]
-
-
-@dataclass
-class Clock:
-    """Seconds that pass when they are told to, so that pauses take no time."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
 class Asking:
     """A source, with the test's clock and Secrets."""
 
     source: Prometheus
-    secrets: Kept
+    secrets: Borrower
     clock: Clock
 
     async def value(self, query: str, server: Server, **more: object) -> float | None:
@@ -200,7 +181,7 @@ class Asking:
 @pytest.fixture
 async def asking() -> AsyncIterator[Asking]:
     """A source that may ask 127.0.0.1."""
-    secrets, clock, threads = Kept(), Clock(), ThreadPoolExecutor(4)
+    secrets, clock, threads = Borrower(), Clock(), ThreadPoolExecutor(4)
     async with Door(parse("127.0.0.1")) as door:
         yield Asking(Prometheus(door, Borrowed(secrets, secrets), Backoff(clock), threads), secrets, clock)
         await asyncio.to_thread(threads.shutdown)  # they wait for this loop
@@ -320,7 +301,7 @@ async def test_token_is_shown_to_a_proxy_in_front(scraping: Server, asking: Aski
     try:
         with pytest.raises(Misconfigured, match="answered 401: it wants another token"):
             await asking.value("gauge", front)
-        asking.secrets.texts["team-a", "access", "token"] = "let-me-in\n"
+        asking.secrets.kept["team-a", "access", "token"] = "let-me-in\n"
         token = {"name": "access", "key": "token"}
         assert await asking.value("gauge", front, bearerTokenSecretRef=token) == 0.125
     finally:
@@ -333,7 +314,7 @@ async def test_tls_with_an_authority_of_ones_own(tmp_path: Path, asking: Asking)
     files = {"cert_file": str(authority.server_chain), "key_file": str(authority.server_key)}
     (tmp_path / "web.yaml").write_text(yaml.safe_dump({"tls_server_config": files}))
     server = Server(tmp_path, free_port(), "https", (f"--web.config.file={tmp_path / 'web.yaml'}",))
-    asking.secrets.texts["team-a", "ca", "pem"] = authority.certificate.read_text()
+    asking.secrets.kept["team-a", "ca", "pem"] = authority.certificate.read_text()
     ref = {"name": "ca", "key": "pem"}
     server.start()
     try:

@@ -6,6 +6,7 @@ import pytest
 
 from luntra_operator.sources.backoff import AT_A_TIME, MUCH, Backoff
 from luntra_operator.sources.errors import Misconfigured, SourceError, Unavailable
+from luntra_operator.sources.opened import THREADS
 from tests.operator.sources.conftest import Clock
 
 
@@ -38,7 +39,7 @@ async def test_pauses_grow_to_half_a_minute_and_a_good_answer_ends_them() -> Non
     clock.now += 30
     source.error = None
     assert await backoff.ask("a", "http://p", source) == 7.0
-    assert backoff._records == {}
+    assert backoff._failures == {}
 
 
 async def test_meanwhile_the_last_error_is_told_and_nobody_asked() -> None:
@@ -65,7 +66,7 @@ async def test_wrong_query_has_nobody_left_unasked() -> None:
             await backoff.ask("a", "http://p", bad)
     assert bad.asked == 3
     assert await backoff.ask("a", "http://p", good) == 7.0
-    assert backoff._records == {}
+    assert backoff._failures == {}
 
 
 async def test_few_questions_are_under_way_at_a_time_and_the_rest_are_not_asked_once_it_fails() -> None:
@@ -91,6 +92,25 @@ async def test_few_questions_are_under_way_at_a_time_and_the_rest_are_not_asked_
     assert most == AT_A_TIME
 
 
+async def test_namespace_whose_servers_all_hang_leaves_threads_to_the_others() -> None:
+    under_way, full, release = 0, asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        nonlocal under_way
+        under_way += 1
+        if under_way == AT_A_TIME:
+            full.set()
+        await release.wait()
+
+    backoff = Backoff(Clock())
+    waiting = [asyncio.create_task(backoff.ask("a", f"http://{n}.a.svc", hang)) for n in range(20)]
+    await full.wait()
+    assert await backoff.ask("b", "http://p", Source()) == 7.0
+    assert under_way == AT_A_TIME < THREADS
+    release.set()
+    await asyncio.gather(*waiting)
+
+
 async def test_question_that_is_cancelled_leaves_nothing_behind() -> None:
     backoff, begun = Backoff(Clock()), asyncio.Event()
 
@@ -102,7 +122,7 @@ async def test_question_that_is_cancelled_leaves_nothing_behind() -> None:
     await begun.wait()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    assert backoff._records == {}
+    assert (backoff._failures, backoff._places) == ({}, {})
 
 
 async def test_sources_that_nobody_asks_for_any_more_are_forgotten() -> None:
@@ -112,5 +132,6 @@ async def test_sources_that_nobody_asks_for_any_more_are_forgotten() -> None:
         with pytest.raises(Unavailable):
             await backoff.ask("a", f"http://p{number}", Source(Unavailable("down")))
     clock.now += 100
-    await backoff.ask("a", "http://good", Source())
-    assert backoff._records == {}
+    with pytest.raises(Unavailable):
+        await backoff.ask("a", "http://new", Source(Unavailable("down")))
+    assert list(backoff._failures) == [("a", "http://new")]

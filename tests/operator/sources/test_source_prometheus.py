@@ -76,7 +76,8 @@ def test_result_that_is_not_one_number_says_what_to_do(result: Any, told: str) -
 
 @pytest.mark.parametrize(
     "body",
-    ["<html>log in</html>", "", "null", "[]", "{}", '{"data": 1}', '{"data": {"result": 5}}', answer([5, 6, 7]), answer([[1]]),
+    ['{"data": {"result": null}}', "<html>log in</html>", "", "null", "[]", "{}", '{"data": 1}', '{"data": {"result": 5}}',
+     answer([5, 6, 7]), answer([[1]]),
      answer([{"metric": {}}]), answer([series("many")]), answer([1.0, "a name"], "string"), "[" * 100_000, b"\xff\xfe\x00"],
 )  # fmt: skip
 async def test_what_is_no_prometheus_is_told_and_not_quoted(

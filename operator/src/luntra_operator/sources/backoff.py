@@ -2,8 +2,8 @@
 
 Meanwhile whoever asks is told the last error again, never a number. What is counted is an address **and a namespace**, though the
 address alone fails: how long an answer takes is up to the query, so one user's heavy query must not have
-others' queries left unasked. For the same reason only two questions are under way at a time for each, and what is wrong with a
-query itself (Misconfigured) is not counted.
+others' queries left unasked. What is wrong with a query itself (Misconfigured) is not counted. And a namespace has few questions under
+way at a time, whomever it asks, so that it cannot have all threads wait for servers of its own that hang.
 """
 
 import asyncio
@@ -16,17 +16,23 @@ from .errors import SourceError, Unavailable
 
 LONGEST: Final = 30.0
 """Seconds that a source is left alone at most."""
-AT_A_TIME: Final = 2
+AT_A_TIME: Final = 4
+"""Questions of a namespace."""
 MUCH: Final = 256
 
 T = TypeVar("T")
+Key = tuple[str, str]
 
 
 @dataclass
-class _Record:
-    failures: int = 0
+class _Failure:
+    times: int = 0
     until: float = 0.0
     error: str = ""
+
+
+@dataclass
+class _Place:
     asking: int = 0
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_A_TIME))
 
@@ -37,7 +43,8 @@ class Backoff:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Remember nothing yet."""
         self._clock = clock
-        self._records: dict[tuple[str, str], _Record] = {}
+        self._failures: dict[Key, _Failure] = {}
+        self._places: dict[str, _Place] = {}
 
     async def ask(self, namespace: str, address: str, question: Callable[[], Awaitable[T]]) -> T:
         """The answer to `question`, which asks `address` for an object of `namespace`.
@@ -46,38 +53,35 @@ class Backoff:
             Unavailable: the source has failed, now or so recently that it was not asked.
             SourceError: whatever else the question raises.
         """
-        self._tidy()
-        key = (namespace, address)
-        record = self._records.setdefault(key, _Record())
-        record.asking += 1
+        place = self._places.setdefault(namespace, _Place())
+        place.asking += 1
         try:
-            async with record.turns:
-                if (left := record.until - self._clock()) > 0:
-                    raise Unavailable(f"{record.error}; it is asked again in {left:.0f} s")
-                return await self._counted(record, question)
+            async with place.turns:
+                return await self._asked((namespace, address), question)
         finally:
-            record.asking -= 1
-            if not record.asking and not record.failures:
-                self._records.pop(key, None)
+            place.asking -= 1
+            if not place.asking:
+                del self._places[namespace]
 
-    async def _counted(self, record: _Record, question: Callable[[], Awaitable[T]]) -> T:
+    async def _asked(self, key: Key, question: Callable[[], Awaitable[T]]) -> T:
+        failure = self._failures.get(key)
+        if failure is not None and (left := failure.until - self._clock()) > 0:
+            raise Unavailable(f"{failure.error}; it is asked again in {left:.0f} s")
         try:
             answer = await question()
         except Unavailable as error:
-            pause = min(LONGEST, 2.0**record.failures)
-            record.failures = min(record.failures + 1, 10)
-            record.until, record.error = self._clock() + pause, str(error)
+            self._failed(key, str(error))
             raise
         except SourceError:
-            record.failures = 0  # it answers
+            self._failures.pop(key, None)  # it answers
             raise
-        record.failures = 0
+        self._failures.pop(key, None)
         return answer
 
-    def _tidy(self) -> None:
-        """Forget what nobody has asked since long, where it is much."""
-        if len(self._records) < MUCH:
-            return
-        old = self._clock() - LONGEST
-        for key in [key for key, record in self._records.items() if not record.asking and record.until < old]:
-            del self._records[key]
+    def _failed(self, key: Key, error: str) -> None:
+        now = self._clock()
+        if len(self._failures) >= MUCH:  # of some nobody has asked since long
+            self._failures = {one: known for one, known in self._failures.items() if known.until > now - LONGEST}
+        failure = self._failures.setdefault(key, _Failure())
+        failure.until, failure.error = now + min(LONGEST, 2.0**failure.times), error
+        failure.times = min(failure.times + 1, 10)

@@ -27,8 +27,8 @@ def find(document: bytes, path: str) -> float | None:
     compiled = compiled_path(path)
     try:
         read = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise Misconfigured("the answer is no JSON: check the address") from error
+    except (ValueError, RecursionError):
+        raise Misconfigured("the answer is no JSON: check the address") from None
     found = compiled.findall(read)
     if len(found) > 1:
         raise Misconfigured(f"jsonPath {path} finds {len(found)} values, and one is needed: make it narrower")

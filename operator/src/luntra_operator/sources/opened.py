@@ -13,7 +13,7 @@ from .hosts import Hosts
 from .prometheus import Prometheus
 from .web import Web
 
-THREADS: Final = 8
+THREADS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ from .door import Door
 from .errors import Misconfigured, Unavailable
 from .target import Target, fill, span
 
+_NO_RESULT = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading raises where the shape is another one than that of a result."""
+
 Fetch = Callable[[str], bytes]
 """The body at a URL; raises SourceError."""
 
@@ -86,16 +89,9 @@ def _query(address: str, text: str, limit: float, fetch: Fetch) -> float | None:
         with _Session(fetch) as session:
             client = PrometheusConnect(address, session=session)
             return number(client.custom_query(text, params={"timeout": span(limit)}))
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        RecursionError,
-        requests.RequestException,
-    ) as error:
-        raise Misconfigured(f"{address} does not answer as a Prometheus does: check the address") from error
+    except (*_NO_RESULT, requests.RequestException):
+        # From None: some of these quote what they could not read.
+        raise Misconfigured(f"{address} does not answer as a Prometheus does: check the address") from None
 
 
 def number(result: Any) -> float | None:
@@ -107,6 +103,8 @@ def number(result: Any) -> float | None:
         Misconfigured: there are several, or something else than a number.
         ValueError, KeyError, TypeError: it is no such result.
     """
+    if not isinstance(result, list):
+        raise TypeError("a result is a list")
     if not result:
         return None
     if isinstance(result[0], int | float):

@@ -8,6 +8,7 @@ from luntra_operator.api.sources import WebQuery
 from .backoff import Backoff
 from .borrowed import Borrowed
 from .door import Door
+from .errors import Unavailable
 from .json_path import find
 from .target import Target, fill
 
@@ -30,11 +31,19 @@ class Web:
         headers = {ref.header: await self._borrowed.header(namespace, ref) for ref in query.headers or []}
         authority = await self._borrowed.authority(namespace, query.ca_secret_ref, query.ca_config_map_ref)
 
-        async def ask() -> bytes:
-            return await self._door.get(url, namespace, headers, query.time_limit, authority)
+        limit = query.time_limit
 
-        document = await self._backoff.ask(namespace, _origin(url), ask)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, find, document, query.json_path)
+        async def ask() -> float | None:
+            try:
+                async with asyncio.timeout(limit):  # the wait for a thread included
+                    document = await self._door.get(url, namespace, headers, limit, authority)
+                    return await asyncio.get_running_loop().run_in_executor(
+                        self._threads, find, document, query.json_path
+                    )
+            except TimeoutError as error:
+                raise Unavailable(f"{_origin(url)} gave no whole answer within {limit:g} s") from error
+
+        return await self._backoff.ask(namespace, _origin(url), ask)
 
 
 def _origin(url: str) -> str:
