@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
@@ -315,3 +316,17 @@ class TestPort:
         with pytest.raises((HTTPException, OSError)):
             get(points_server.grpc, "/v2/health/live")
         assert client.is_server_live()
+
+
+def test_request_of_a_preview_is_counted_apart(
+    client: triton.InferenceServerClient, points_server: ServerProcess
+) -> None:
+    def counted() -> int:
+        [version] = json.loads(get(points_server.management, "/v1/models/points/stats").body)["versions"]
+        return int(version["requests"])
+
+    before = counted()
+    client.infer("points", [tensor(POINTS)], headers={"x-luntra-preview": "true"})
+    assert counted() == before
+    client.infer("points", [tensor(POINTS)])
+    assert counted() == before + 1

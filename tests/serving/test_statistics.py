@@ -138,6 +138,25 @@ def test_statistics_of_a_slow_model_say_that_it_is_the_model(spinner: Bundle) ->
     assert managed["queueSeconds"] == pytest.approx(ns["queue"] / 1e9, abs=1e-8)
 
 
+def test_requests_of_a_preview_are_answered_and_counted_apart(spinner: Bundle) -> None:
+    """Breaks if whoever tries a candidate out has a say in what becomes of it."""
+    question = {"inputs": [{"name": "rounds", "datatype": "INT64", "shape": [1], "data": [1]}]}
+    with ServerProcess(spinner.folder) as server:
+        server.wait_ready()
+        for headers in ({}, {"x-luntra-preview": "true"}, {"x-luntra-preview": "true"}):
+            assert post(server.address, "/v2/models/spinner/infer", question, headers).status == 200
+        [managed] = json.loads(get(server.management, "/v1/models/spinner/stats").body)["versions"]
+        exposed = get(server.management, "/metrics").body.decode()
+    assert managed["requests"] == 1
+    values = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(exposed)
+        for sample in family.samples
+        if sample.name.endswith("_requests_total")
+    }
+    assert values == {"luntra_inference_requests_total": 1, "luntra_preview_requests_total": 2}
+
+
 @pytest.mark.parametrize(
     ("seconds", "bound"), [(0.0, 0.0001), (0.0001, 0.0001), (0.00011, 0.0002), (10, 10), (11, None)]
 )

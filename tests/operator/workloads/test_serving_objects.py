@@ -146,6 +146,18 @@ def test_private_ca_is_mounted_and_trusted(owner: Object, revision: Make) -> Non
     assert plain["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "/etc/luntra-ca/ca.crt"
 
 
+def test_token_of_feedback_is_mounted_where_the_server_is_told_to_look(owner: Object, revision: Make) -> None:
+    stored = revision(feedback={"tokenSecretRef": {"name": "judges", "key": "token"}})
+    pod = serving.deployment(owner, WORKLOAD, stored, 2)["spec"]["template"]["spec"]
+    secret = {"secretName": "judges", "items": [{"key": "token", "path": "token"}]}
+    assert {"name": "feedback", "secret": secret} in pod["volumes"]
+    container = pod["containers"][0]
+    assert {"name": "feedback", "mountPath": "/etc/luntra-feedback", "readOnly": True} in container["volumeMounts"]
+    assert "--feedback-token-file=/etc/luntra-feedback/token" in container["args"]
+    plain = serving.deployment(owner, WORKLOAD, revision(), 2)["spec"]["template"]["spec"]["containers"][0]
+    assert not any("feedback" in argument for argument in plain["args"])
+
+
 def test_rendering_is_a_function_of_its_arguments(owner: Object, revision: Make) -> None:
     assert serving.deployment(owner, WORKLOAD, revision(), 2) == serving.deployment(owner, WORKLOAD, revision(), 2)
 

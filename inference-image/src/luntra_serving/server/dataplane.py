@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _MAX_DEADLINE = 300.0
 _SESSION_END = "x-session-end"
+PREVIEW = "x-luntra-preview"
+"""On requests that a preview's route has led to a candidate; that route is the only way by which one gets it."""
 _TRUTH = {None: False, "false": False, "true": True}
 SMALL = 16 << 10
 """Bytes of a request up to which it may run on the event loop, if its model is quick."""
@@ -217,7 +219,8 @@ class Call:
         plane, exchange, handle = self._plane, self._exchange, self._handle
         self._started = time.perf_counter()
         version, name = handle.version.identity.version, self._served.name
-        self._counted = plane.metrics.stats.begin(name, handle.version.identity)
+        stats = plane.metrics.stats if exchange.header(PREVIEW) is None else plane.metrics.preview_stats
+        self._counted = stats.begin(name, handle.version.identity)
         body, model = exchange.body, handle.model
         try:
             _refuse_encoding(exchange.header("content-encoding"))

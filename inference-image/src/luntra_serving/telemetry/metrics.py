@@ -46,7 +46,10 @@ class ServingMetrics:
         """What clients asked, written from the event loop alone."""
         self.shadow_stats = Stats()
         """What candidates made of copies, by the HTTP status that they would have had, written from the thread that runs them."""
+        self.preview_stats = Stats()
+        """What was asked by way of a preview: whoever judges a version by its traffic leaves that out."""
         self.registry.register(_Requests(self.stats, "luntra_inference", "Inference requests"))
+        self.registry.register(_Requests(self.preview_stats, "luntra_preview", "Inference requests of a preview"))
         self.registry.register(_Requests(self.shadow_stats, "luntra_shadow", "Copies of requests for a candidate"))
         self._dropped = Counter(
             "luntra_shadow_dropped",
@@ -89,7 +92,7 @@ class ServingMetrics:
 
     def forget(self, model: str) -> None:
         """Drop the requests of a model that is gone."""
-        for stats in (self.stats, self.shadow_stats):
+        for stats in (self.stats, self.preview_stats, self.shadow_stats):
             stats.forget(model)
 
     def shadow_dropped(self, model: str, version: str) -> None:

@@ -14,6 +14,7 @@ from .base import ApiModel
 from .quantities import Duration, seconds
 from .resources import ResourceRequirements
 from .rollout import Checks, Deadlines, Rollout, Step
+from .sources import SecretKey
 from .traffic import GatewayTraffic, IstioTraffic, Preview, RouteReference, Session, Traffic
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -90,6 +91,14 @@ class ServerRuntime(ApiModel):
     )
 
 
+class Feedback(ApiModel):
+    """Who may tell the pods what became of their predictions."""
+
+    token_secret_ref: SecretKey = Field(
+        description="The bearer token of POST /v2/models/{name}/feedback on the pods' management port."
+    )
+
+
 class Serving(ApiModel):
     """How the model is served: image, resources, limits and the pod around them."""
 
@@ -101,6 +110,9 @@ class Serving(ApiModel):
     )
     resources: ResourceRequirements | None = Field(default=None, description="Resources of the server container.")
     runtime: ServerRuntime | None = Field(default=None, description="Limits of the model server.")
+    feedback: Feedback | None = Field(
+        default=None, description="Takes feedback, which metrics of accuracy are made from. Default: none is taken."
+    )
     pod_template: dict[str, Any] | None = Field(
         default=None,
         description=(

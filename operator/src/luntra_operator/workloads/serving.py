@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from luntra_operator.api.quantities import seconds
+from luntra_operator.api.sources import SecretKey
 from luntra_operator.api.spec import ModelDeploymentSpec, ServerRuntime, Serving
 from luntra_operator.api.vocabulary import (
     LABEL_REVISION,
@@ -163,6 +164,8 @@ def _template(name: str, workload: str, revision: Revision, runtime: ServerRunti
         },
     }
     trust(template["spec"], template["spec"]["containers"][0], revision.model.ca_config_map_ref)
+    if revision.serving.feedback is not None:
+        _take_feedback(template["spec"], revision.serving.feedback.token_secret_ref)
     return template
 
 
@@ -215,6 +218,15 @@ def _trust_keys(container: dict[str, Any]) -> None:
     container["args"].append(f"--keys=/etc/luntra/{KEYS}")
     uid = {"name": "LUNTRA_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
     container["env"] = [*container.get("env", []), uid]
+
+
+def _take_feedback(pod: dict[str, Any], token: SecretKey) -> None:
+    """The token is mounted, and read anew for each request: one that is changed needs no new pods."""
+    items = [{"key": token.key, "path": "token"}]
+    pod["volumes"].append({"name": "feedback", "secret": {"secretName": token.name, "items": items}})
+    container = pod["containers"][0]
+    container["args"].append("--feedback-token-file=/etc/luntra-feedback/token")
+    container["volumeMounts"].append({"name": "feedback", "mountPath": "/etc/luntra-feedback", "readOnly": True})
 
 
 def _probe(path: str, period: int, failures: int) -> dict[str, Any]:

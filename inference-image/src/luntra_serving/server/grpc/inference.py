@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from luntra_serving.errors import RequestError
+from luntra_serving.server.dataplane import PREVIEW
 from luntra_serving.server.grpc import codec
 from luntra_serving.server.jobs import Job
 from luntra_serving.server.request_ids import new_id
@@ -58,7 +59,8 @@ class Inference:
         plane, handle = self._plane, self._handle
         self._started = time.perf_counter()
         self._id = message.id or None
-        self._counted = plane.metrics.stats.begin(self._served.name, handle.version.identity)
+        stats = plane.metrics.stats if self._header(PREVIEW) is None else plane.metrics.preview_stats
+        self._counted = stats.begin(self._served.name, handle.version.identity)
         try:
             plane.admission.submit(self._job(message), within=within, small=small)
         except RequestError as error:
