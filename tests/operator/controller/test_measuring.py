@@ -84,6 +84,12 @@ async def test_a_container_that_says_nothing_is_an_error_and_no_evidence(world: 
     assert "exit code 1" in world.said.message
 
 
+async def test_a_job_that_gets_no_pod_says_what_may_be_in_its_way(world: World) -> None:
+    await world.look()
+    assert await world.look() == "NoData"
+    assert "it has no pod: a ResourceQuota" in world.said.message
+
+
 async def test_each_step_has_a_job_of_its_own(world: World) -> None:
     await world.look()
     world.ends('{"verdict": "Pass"}')

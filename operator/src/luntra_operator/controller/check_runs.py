@@ -20,9 +20,7 @@ from .last_words import one_line, tail
 from .readers import label, read_pod
 
 Object = dict[str, Any]
-_NO_POD = (
-    "it has no pod: a ResourceQuota, a LimitRange or an admission webhook may refuse one (kubectl describe job {})"
-)
+NO_POD = "it has no pod: a ResourceQuota, a LimitRange or an admission webhook may refuse one (kubectl describe job {})"
 
 
 class CheckReport(StatusModel):
@@ -107,7 +105,7 @@ def _obstacle(job: str, pods: list[Object]) -> str:
     """Why no pod of a Job runs; empty where one does."""
     living = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     if not living:
-        return "" if pods else _NO_POD.format(job)
+        return "" if pods else NO_POD.format(job)
     problem = read_pod(living[-1]).problem
     return one_line(problem.message) if problem else ""
 

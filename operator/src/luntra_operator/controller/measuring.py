@@ -15,6 +15,7 @@ from luntra_operator.rollout.observed import Figures, Judgement
 from luntra_operator.sources.job import job, read
 from luntra_operator.workloads.naming import metadata
 
+from .check_runs import NO_POD
 from .last_words import one_line
 from .sampling import Trial
 from .sourced import target_of
@@ -75,6 +76,7 @@ class MeasuringJudge:
 
     async def _read(self, name: str, found: Object) -> Judgement:
         pods = await self._kube.list(kinds.POD, self._trial.namespace, f"batch.kubernetes.io/job-name={name}")
+        pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
         ended = [verdict for pod in pods if (verdict := read(pod)) is not None]
         if ended:
             last = ended[-1]
@@ -83,7 +85,7 @@ class MeasuringJudge:
         for condition in found.get("status", {}).get("conditions") or ():
             if condition["type"] == "Failed" and condition["status"] == "True":
                 return self._say("Error", f"Job {name} failed: {condition.get('message') or condition.get('reason')}")
-        return self._say("NoData", f"Job {name} runs")
+        return self._say("NoData", f"Job {name} runs" if pods else f"Job {name}: {NO_POD.format(name)}")
 
     def _say(self, verdict: Any, message: str, value: float | None = None) -> Judgement:
         metric = self._metric
