@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from luntra_operator.api.spec import ModelDeploymentSpec
 from luntra_operator.api.status import Verdict
 from luntra_operator.rollout.observed import Figures, Intents, Judgement, Pod
 from tests.operator.rollout.conftest import World, spec
@@ -190,3 +191,62 @@ def test_figures_are_recorded_beside_the_verdict(world: World) -> None:
     [found] = world.status.metrics
     assert (found.value, found.samples, found.stable_value, found.stable_samples) == (0.001, 812, 0.002, 7402)
     assert found.evidence == [1.5, -0.2]
+
+
+def comparing(version: str) -> ModelDeploymentSpec:
+    """A spec with one step, at which two versions are compared for a minute."""
+    metrics = [{"name": "errors", "errorRate": {}, "max": 0.1}]
+    return spec(version, steps=[{"weight": 50, "compare": "1m"}], analysis={"metrics": metrics})
+
+
+BETTER = Figures(0.002, 9000, 0.005, 9000, (), (0.001, 0.003), (0.004, 0.006), "Candidate")
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        (BETTER, "errorRate: the candidate is better (0.002 [0.001 to 0.003] and 0.005 [0.004 to 0.006] on stable)"),
+        (replace(BETTER, better="Stable"), "errorRate: stable is better"),
+        (replace(BETTER, better="Neither"), "errorRate: no difference"),
+        (Figures(), "errorRate: too little was seen to compare"),
+    ],
+)
+def test_a_comparison_ends_with_what_it_found_and_a_question(world: World, figures: Figures, told: str) -> None:
+    """Breaks if the winner of a comparison, or a loser, is promoted without a word."""
+    world.spec = comparing("v2")
+    world.judgements = (Judgement("errorRate", "Pass", "0.2 %", figures=figures),)
+    world.until("AwaitingApproval")
+    assert world.weights[-1] == {V1: 50, V2: 50}
+    world.run(seconds=3600)
+    assert world.status.phase == "AwaitingApproval"
+    ready = next(one for one in world.status.conditions if one.type == "Ready")
+    assert "v2 was compared for 1m at 50 % of the traffic" in ready.message
+    assert told in ready.message
+
+
+def test_a_comparison_lasts_as_long_as_declared(world: World) -> None:
+    world.spec = comparing("v2")
+    world.judgements = (Judgement("errorRate", "Pass", "0.2 %"),)
+    world.until_weight(50)
+    world.run(seconds=55)
+    assert world.status.phase == "Shifting"
+    world.until("AwaitingApproval")
+
+
+def test_who_approves_a_comparison_has_the_candidate_promoted(world: World) -> None:
+    world.spec = comparing("v2")
+    world.judgements = (Judgement("errorRate", "Pass", "0.2 %"),)
+    world.until("AwaitingApproval")
+    world.intents = Intents(approve="v2")
+    world.until("Stable")
+    assert world.status.stable is not None
+    assert world.status.stable.version == "v2"
+
+
+def test_a_bad_candidate_does_not_wait_for_the_end_of_a_comparison(world: World) -> None:
+    world.spec = comparing("v2")
+    world.judgements = (Judgement("errorRate", "Pass", "0.2 %"),)
+    world.until_weight(50)
+    world.judgements = (BAD,)
+    world.turn()
+    assert world.weights[-1] == {V1: 100, V2: 0}
