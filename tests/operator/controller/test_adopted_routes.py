@@ -164,6 +164,7 @@ async def test_r16_contended_route_is_left_alone_with_the_candidate_at_0(contend
     assert reason == "RouteContended"
     assert "/spec/rules/*/backendRefs" in message
     assert contended.restored
+    assert contended.finalizers == []
     contended.kube.writes.clear()
     await contended.rest(100)
     contended.reapply()

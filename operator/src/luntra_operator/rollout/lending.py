@@ -8,6 +8,7 @@ could reach a version that was taken back.
 from luntra_operator.api.status import ServiceStatus
 
 from .actions import Action, GiveRouteBack, HoldObject, ReleaseObject, WriteRoute
+from .contention import yielded
 from .turn import Timers, Turn
 
 
@@ -37,11 +38,14 @@ def resting(turn: Turn) -> bool:
 
 
 def giving_back(turn: Turn) -> list[Action]:
-    """The end of a loan, once the weights are those of rest: first the route, then, in a later turn, the object."""
+    """The end of a loan, once the weights are those of rest: first the route, then, in a later turn, the object.
+
+    A route that is left to whoever writes it again and again is not lent either.
+    """
     over = resting(turn)
     if turn.seen.borrowed:
         return [GiveRouteBack()] if over and returnable(turn) else []
-    return [ReleaseObject()] if turn.seen.held and (over or turn.spec.adopted is None) else []
+    return [ReleaseObject()] if turn.seen.held and (over or turn.spec.adopted is None or yielded(turn)) else []
 
 
 def held_first(turn: Turn, actions: tuple[Action, ...]) -> tuple[Action, ...]:
