@@ -14,7 +14,7 @@ OPENAPI := inference-image/openapi/management.json
 PROTO := inference-image/src/luntra_serving/server/grpc/open_inference.proto
 PROTOC = $(RUN) python -m grpc_tools.protoc --proto_path=$(dir $(PROTO)) --descriptor_set_out
 
-.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images dashboards cluster-up cluster-down bench bench-serving bench-operator clean binaries pilot
+.PHONY: help setup demo test unit simulate integration e2e scenario soak lint fmt types crds protos images dashboards cluster-up cluster-down bench bench-serving bench-operator bench-analysis clean binaries pilot
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -94,13 +94,16 @@ cluster-up: setup ## Make the kind cluster `luntra`, or find it well
 cluster-down: setup ## Remove it, and everything that it left on this machine but for the cache
 	@$(RUN) python -m e2e.kind down
 
-bench: bench-serving bench-operator ## Benchmarks against the peers
+bench: bench-serving bench-operator bench-analysis ## Benchmarks against the peers
 
 bench-serving: setup ## The model server beside Triton's Python backend, MLServer and KServe, 25 minutes (QUICK=1: 4)
 	@$(RUN) python -m benchmarks.serving $(if $(QUICK),--quick)
 
 bench-operator: setup ## The operator beside Flagger on a real API server, 40 minutes (QUICK=1: 10)
 	@$(RUN) python -m benchmarks.operator $(if $(QUICK),--quick)
+
+bench-analysis: setup ## Verdicts on simulated traffic beside other rules, 5 minutes (QUICK=1: half a minute)
+	@$(RUN) python -m benchmarks.analysis $(if $(QUICK),--quick)
 
 clean: ## Remove what was built in this folder; the cache in ~/.cache/luntra and the cluster stay
 	rm -rf build dist .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from benchmarks.serving.results import Results
 
@@ -34,19 +34,24 @@ Bar = tuple[str, float, str]
 
 def draw(results: Results) -> str:
     """Draw a run; parts that were not measured are left out."""
+    return bars(_panels(results), "Throughput and latency of the model servers")
+
+
+def bars(panels: Iterable[tuple[str, list[tuple[str, list[Bar]]]]], label: str) -> str:
+    """Draw panels of rows of bars, each with its words at its end, as a picture that calls itself `label`."""
     parts: list[str] = []
     y = 20.0
-    for title, rows in _panels(results):
+    for title, rows in panels:
         parts.append(f'<text class="ink title" x="24" y="{y + 20:.0f}">{escape(title)}</text>')
         y += 38
-        for label, bars in rows:
-            parts += _row(label, bars, y)
-            y += len(bars) * (_BAR + _GAP) + _GROUP
+        for name, lengths in rows:
+            parts += _row(name, lengths, y)
+            y += len(lengths) * (_BAR + _GAP) + _GROUP
         y += 14
     height = math.ceil(y)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="Throughput and latency of the model servers"><style>{_STYLE}</style>\n'
+        f'role="img" aria-label="{escape(label)}"><style>{_STYLE}</style>\n'
         f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
