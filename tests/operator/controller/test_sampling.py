@@ -151,3 +151,16 @@ async def test_a_defect_is_an_error_and_ends_no_looks(world: World, caplog: pyte
     assert "Error" in seen
     assert "could not be judged" in caplog.text
     assert len(world.woken) == 3  # Pass, Error, Pass
+
+
+async def test_looks_that_somebody_cancelled_go_on_with_the_next_turn(world: World) -> None:
+    """Breaks if the watch library, which cancels what it does not know, ends all looks for good."""
+    judge = world.judges["digits-w2"] = Scripted("Pass")
+    world.ask()
+    await world.looked(judge, 1)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0.01)
+    looks = judge.looks
+    world.ask()
+    await world.looked(judge, looks + 2)

@@ -100,7 +100,8 @@ def start_share(metric: Metric, alpha: float, evidence: Sequence[float]) -> Shar
     """Begin; `evidence` is what a rollout under way had found, where an operator was restarted."""
     limits = _limits(metric)
     stakes = tuple(evidence) if len(evidence) == len(limits.margins) else ()
-    return ShareTest(metric, Proportions.start(limits, alpha, DISPERSION, stakes))
+    # The other half is for the baseline that is frozen in the soak, which may be wrong, too.
+    return ShareTest(metric, Proportions.start(limits, alpha / 2 if limits.compared else alpha, DISPERSION, stakes))
 
 
 def _counts(metric: Metric, look: Look) -> tuple[Counts, Counts, Counts]:

@@ -114,10 +114,11 @@ class Sampling:
             if not seats:
                 return ()
             watched = self._watched[key] = _Watched(trial.identity, trial.spec.analysis, seats)
-            for seat in seats:
-                seat.task = asyncio.get_running_loop().create_task(self._run(key, seat))
         for seat in watched.seats:
             seat.judge.see(trial)
+            # The watch library, when it gives up, cancels every task that it does not know.
+            if seat.task is None or seat.task.done():
+                seat.task = asyncio.get_running_loop().create_task(self._run(key, seat))
         return tuple(judgement for seat in watched.seats for judgement in seat.judgements)
 
     def leave(self, key: Key) -> None:

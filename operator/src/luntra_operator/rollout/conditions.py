@@ -14,6 +14,8 @@ from .observed import Problem
 from .turn import Turn
 
 _AT_REST = (Phase.STABLE, Phase.SOAKING)
+_NAMED = (Reason.AWAITING_ACCELERATORS, Reason.NO_DATA, Reason.METRIC_SOURCE_UNAVAILABLE)
+"""What a rollout may wait for that has a name in its conditions: others can do something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def _state(turn: Turn, waiting: Problem | None) -> _State:
     if status.phase in _AT_REST and status.stable and waiting is None:
         return _serving(turn, status.stable.version)
     message = waiting.message if waiting else f"{status.phase} {spec.model.version}"
-    reason = waiting.reason if waiting and waiting.reason is Reason.AWAITING_ACCELERATORS else Reason.PROGRESSING
+    reason = waiting.reason if waiting and waiting.reason in _NAMED else Reason.PROGRESSING
     return _State(reason, message, moving=True)
 
 
