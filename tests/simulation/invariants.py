@@ -33,8 +33,8 @@ UNREAD = 60.0
 class Memory:
     """What one object has been through; `reached` and `since` are the highest weight decided for a workload, and when.
 
-    `banned` were taken back, `unrecorded` only by the route's intent; `promoted` have been stable. `lost` are routes that somebody
-    else has deleted.
+    `banned` were taken back, `unrecorded` only by the route's intent; `promoted` have been stable. `lost` are routes that a
+    gateway may serve on unseen: somebody else has deleted them, or it has not read for `UNREAD` seconds that they are parked.
     """
 
     banned: set[str] = field(default_factory=set)
@@ -349,6 +349,8 @@ class Invariants:
         asked = {host for host in self._gateway.hosts_in_force.get(write.name, ()) if not host.startswith(HOST_PARKED)}
         unread = write.at - memory.parked >= UNREAD
         self._demand(not asked or unread, f"the route {write.name} is deleted while the gateway sends it {asked}")
+        if asked:
+            memory.lost.add(write.name)
 
     def _served(
         self, write: Write, before: Mapping[str, int], after: Mapping[str, int], status: Object, memory: Memory
