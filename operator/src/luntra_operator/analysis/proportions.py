@@ -158,7 +158,7 @@ class Proportions:
     def after(self, candidate: Counts, stable: Counts, cold: Counts = NOTHING) -> "Proportions":
         """The same after one more look: what has come since the last one.
 
-        `cold` are requests of the candidate's that came while it warmed up (`warmup`): `most` alone applies to them.
+        `cold` are requests of the candidate's that came while its pods warmed up (`counters`): `most` alone applies to them.
 
         Raises:
             ValueError: counts that are negative, not finite, or have more bad requests than requests.
