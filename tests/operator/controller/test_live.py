@@ -167,3 +167,33 @@ async def test_in_the_soak_only_the_new_version_is_asked() -> None:
     await judge.look()
     assert pods.asked == [("uid-2", "gas-price")]
     assert verdict(judge) == "Fail"
+
+
+async def test_at_100_percent_the_candidate_needs_its_samples_and_the_stable_version_none() -> None:
+    """Breaks if a rollout waits at 100 % for requests to a version that gets none any more, or hears of its silence."""
+    pods = Counting()
+    judge = await judge_after(pods, ({200: 0}, {200: 0}), ({200: 100}, {200: 300}))
+    judge.see(trial(100))
+    pods.answers = {"uid-2": stats("r2", {200: 110})}
+    await judge.look()
+    [judgement] = judge.judgements
+    assert judgement.verdict == "NoData"
+    assert judgement.message.startswith("10 requests at this step, minSamples is 30; ")
+    pods.answers = {"uid-2": stats("r2", {200: 130})}
+    await judge.look()
+    assert verdict(judge) == "Pass"
+    pods.answers = {"uid-2": stats("r2", {200: 140, 500: 60})}
+    await judge.look()
+    assert verdict(judge) == "Fail"
+
+
+async def test_an_operator_restarted_at_100_percent_does_not_wait_for_a_comparison() -> None:
+    now = trial(100)
+    assert now.spec.analysis is not None
+    pods = Counting({"uid-2": stats("r2", {200: 100})})
+    judge = LiveJudge(cast("Pods", pods), now, now.spec.analysis)
+    judge.see(now)
+    await judge.look()
+    pods.answers = {"uid-2": stats("r2", {200: 140})}
+    await judge.look()
+    assert verdict(judge) == "Pass"

@@ -135,7 +135,7 @@ async def test_a_candidate_that_is_alike_passes_with_enough_windows() -> None:
 
 async def test_in_the_soak_bounds_are_left_and_comparisons_rest() -> None:
     compared = Played(COMPARED, SOAK)
-    assert (await compared.looks(3, every=10.0)).verdict == "NoData"
+    assert (await compared.looks(3, every=10.0)).verdict == "Pass"
     assert compared.asked == []
     bounded = Played(COMPARED | {"max": 10}, SOAK)
     bounded.says = lambda _: 11.0
@@ -153,3 +153,15 @@ async def test_a_restarted_operator_spends_no_alpha_again() -> None:
     after = Played(COMPARED, trial(metrics=[known]))
     await after.looks()
     assert after.judgement.figures.evidence == (13.0,)
+
+
+@pytest.mark.parametrize("looks", [0, 6])
+@pytest.mark.parametrize("now", [trial(100), SOAK], ids=["at 100 %", "in the soak"])
+async def test_a_comparison_is_not_waited_for_where_the_stable_version_gets_no_requests(looks: int, now: Trial) -> None:
+    """Breaks if a rollout stays at 100 % for a value that cannot come, or is taken back in the soak for its lack."""
+    played = Played(COMPARED)
+    await played.looks(looks, every=10.0)
+    played.judge.see(now)
+    asked = len(played.asked)
+    assert (await played.looks()).verdict == "Pass"
+    assert len(played.asked) == asked

@@ -66,4 +66,4 @@ class MetricTest(Protocol):
         """The same at a step of the rollout, which is silent until somebody asks."""
 
     def freeze(self) -> "MetricTest":
-        """The same once the old version is only kept warm and gets no requests."""
+        """The same once the old version gets no requests: at 100 %, and while it is only kept warm."""

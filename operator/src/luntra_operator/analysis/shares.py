@@ -1,8 +1,8 @@
 """Metrics that are shares: of failed requests, of slow ones, of wrong predictions.
 
 The evidence of a metric grows over the whole rollout, from step to step. Silence is told by the step: what came at 5 % says nothing
-of whether anybody asks at 25 %, so each step needs its `minSamples`. While the old version is only kept warm it gets no requests,
-so the candidate is judged beside what was seen of it before: its share, at the upper end of what that may be, is frozen.
+of whether anybody asks at 25 %, so each step needs its `minSamples`. At 100 %, and while it is only kept warm, the old version gets
+no requests, so the candidate is judged beside what was seen of it before: its share, at the upper end of what that may be, is frozen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ class ShareTest:
         if self.frozen is not None and not finding.samples:
             finding = self.frozen
         verdict, message = finding.verdict, explain(finding, _noun(metric))
-        if verdict == "Pass" and self.frozen is None and (lacking := self._lacking()):
+        if verdict == "Pass" and (self.step or self.frozen is None) and (lacking := self._lacking()):
             verdict, message = "NoData", f"{lacking} at this step, minSamples is {metric.least}; {message}"
         return Said(
             verdict,
@@ -92,7 +92,8 @@ class ShareTest:
 
     def _lacking(self) -> str:
         mine, theirs = self.in_step
-        sides = [(mine, ""), (theirs, " on stable")] if self.metric.compares else [(mine, "")]
+        compared = self.metric.compares and self.frozen is None
+        sides = [(mine, ""), (theirs, " on stable")] if compared else [(mine, "")]
         return " and ".join(f"{count(here)} requests{where}" for here, where in sides if here < self.metric.least)
 
 

@@ -52,10 +52,9 @@ class LiveJudge:
     async def look(self) -> None:
         """Read the counters of all pods once."""
         trial = self._trial
-        status, subject = trial.status, trial.subject
+        subject, beside = trial.subject, trial.beside
         if subject is None:
             raise LookupError(f"{trial.namespace}/{trial.name} has no version that could be judged")
-        beside = status.stable if status.candidate else None
         mine, theirs = await asyncio.gather(self._gain(subject), self._gain(beside))
         self._silent = "; ".join(problem for _, problem in (mine, theirs) if problem)
         weight, self._weight = self._weight, _weight(trial)

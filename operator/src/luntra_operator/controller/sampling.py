@@ -39,6 +39,13 @@ class Trial:
         return self.status.candidate or self.status.stable
 
     @property
+    def beside(self) -> VersionStatus | None:
+        """The version that it is compared with, as long as that one gets requests: not at 100 %, nor while it is only kept warm."""
+        status = self.status
+        whole = status.step is not None and status.step.weight == 100
+        return status.stable if status.candidate and not whole else None
+
+    @property
     def identity(self) -> Identity:
         """What stays the same from the first share of the traffic to the end of the soak."""
         return self.uid, self.status.attempt, self.subject.workload if self.subject else ""

@@ -42,7 +42,7 @@ class SourcedJudge:
         known = next((entry for entry in trial.status.metrics if entry.name == metric.name), None)
         spent = int(known.evidence[0]) if known and len(known.evidence) == 1 else 0
         self._series = Series.start(_limits(metric), alpha, spent)
-        self._step, self._seen = "", False
+        self._step, self._seen, self._over = "", False, False
         self._error = ""
         self._due = float("-inf")
 
@@ -51,7 +51,9 @@ class SourcedJudge:
         """As of the last look."""
         metric, finding = self._metric, self._series.finding
         verdict, message = finding.verdict, finding.explain(metric.name, self._series.limits)
-        if verdict == "Pass" and not self._seen:
+        if self._over and verdict == "NoData":
+            verdict, message = "Pass", f"nothing to compare with any more; {message}"
+        if verdict == "Pass" and not self._seen and not self._over:
             verdict, message = "NoData", f"no value at this step yet; {message}"
         if self._error and verdict != "Fail":
             verdict, message = "Error", self._error  # type: ignore[assignment]  # the one verdict that no finding has
@@ -81,9 +83,8 @@ class SourcedJudge:
             return
         self._due = now + self.interval
         trial = self._trial
-        stable = trial.status.stable if trial.status.candidate else None
         try:
-            await self._take(trial, beside=stable is not None)
+            await self._take(trial, beside=trial.beside is not None)
             self._error = ""
         except SourceError as error:
             self._error = str(error)
@@ -93,6 +94,7 @@ class SourcedJudge:
         limits = self._series.limits
         if limits.compared and not beside:  # the old version gets no requests any more: only bounds are left
             if limits.max is limits.min is None:
+                self._over = True
                 return
             self._series = Series.start(replace(limits, increase=None, ratio=None), self._series.alpha)
         if not self._series.limits.compared:
