@@ -54,6 +54,6 @@ def trained(progress: Progress) -> Models:
     def train(target: Path) -> None:
         progress.run([sys.executable, str(EXAMPLE / "train.py"), "--out", str(target)], "train-digits")
 
-    with progress.step("train the digits models (v1 softmax, v2 CNN, v3 with wrong constants, v4 slow)"):
+    with progress.step("train the digits models (v1 softmax, v2 CNN, v3 with wrong constants, v4 slow, v5 fragile)"):
         folder = cache.ensure("models", "digits", training_key(), train, progress)
     return Models(folder, json.loads((folder / "manifest.json").read_text()))
