@@ -1,4 +1,4 @@
-"""The digits example, trained for real: two versions are good, one is wrong and one is slow, as its README says."""
+"""The digits example, trained for real: two versions are good, one is wrong, one slow and one fragile, as its README says."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from luntra_serving.backends.registry import loader_of
 from luntra_serving.bundle.samples import read_samples
 from luntra_serving.bundle.verify import verify_folder
+from luntra_serving.errors import RequestError
 from luntra_serving.server.model import ReadyModel
 
 TRAIN = Path(__file__).parents[2] / "examples" / "digits" / "train.py"
@@ -53,7 +54,7 @@ def model_of(out: Path, manifest: dict[str, Any], version: str) -> ReadyModel:
     return model
 
 
-@pytest.mark.parametrize("version", ["v1", "v2", "v3", "v4", "v2-torchscript"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3", "v4", "v5", "v2-torchscript"])
 def test_every_bundle_passes_its_self_test_and_is_as_accurate_as_it_says(
     out: Path, manifest: dict[str, Any], version: str
 ) -> None:
@@ -70,6 +71,21 @@ def test_v2_is_better_than_v1_and_v3_is_useless(manifest: dict[str, Any]) -> Non
     assert accuracy["v2"] > 0.98
     assert accuracy["v3"] < 0.5
     assert accuracy["v4"] > accuracy["v2"] - 0.01
+    assert accuracy["v5"] == accuracy["v2"]
+
+
+def test_v5_alone_fails_on_images_of_a_brighter_scanner_and_by_its_own_fault(
+    out: Path, manifest: dict[str, Any]
+) -> None:
+    """Breaks if there is nothing for live traffic to find, or if a model's failure passes for its client's."""
+    with np.load(out / manifest["evaluation"]["file"], allow_pickle=False) as data:
+        brighter, labels = np.round(data["pixels"] * 1.25), data["labels"]
+    for version, least in (("v1", 0.92), ("v2", 0.98)):
+        answers = model_of(out, manifest, version).infer({"pixels": brighter})["probabilities"]
+        assert (answers.argmax(axis=-1) == labels).mean() > least
+    with pytest.raises(Exception, match="out of data bounds") as caught:
+        model_of(out, manifest, "v5").infer({"pixels": brighter})
+    assert not isinstance(caught.value, RequestError)
 
 
 def test_v4_takes_more_than_ten_times_as_long_as_v2_on_one_core(out: Path, manifest: dict[str, Any]) -> None:

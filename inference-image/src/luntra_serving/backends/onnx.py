@@ -38,6 +38,8 @@ _FAULTS = (
     ort.capi.onnxruntime_pybind11_state.EPFail,
 )
 _ONLY_ERRORS = 3
+_WITHIN = "while running"
+"""In what onnxruntime says of a node that failed; what it refuses before it runs any has other words."""
 
 
 class OnnxModel:
@@ -57,6 +59,10 @@ class OnnxModel:
         try:
             results = self._session.run(self._outputs, feed)
         except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+            if _WITHIN in str(
+                error
+            ):  # a Gather beyond its table: what fits the interface and fails within is the model's fault
+                raise
             raise RequestError(400, f"the model refuses these inputs: {error}") from error
         return {name: _bytes(array) for name, array in zip(self._outputs, results, strict=True)}
 
