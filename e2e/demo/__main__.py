@@ -1,4 +1,5 @@
-"""`make demo`: a real model rolls from v1 to v2 on a real cluster while a client keeps asking, and bad versions are refused.
+"""`make demo`: a real model rolls from v1 to v2 on a real cluster while a client keeps asking, and bad versions are refused,
+two by checks before their first user request, one by what its users met.
 
     python -m e2e.demo
 
@@ -38,6 +39,7 @@ from .recorder import Recorder, record
 from .records import Answer, Tail
 from .story import HOST, NAME, NAMESPACE, Story
 from .summary import Summary, summarise, table, write
+from .traffic import with_brighter
 
 OUT = Path("build/demo")
 RATE = 60.0
@@ -49,8 +51,10 @@ LIMIT = 900.0
 PATIENCE = 240.0
 """Seconds for one version to be promoted or refused."""
 
-EXPECTED = {"v3": "EvaluationFailed", "v4": "BenchmarkFailed"}
+EXPECTED = {"v3": "EvaluationFailed", "v4": "BenchmarkFailed", "v5": "MetricFailed"}
 """Why each bad version must be refused."""
+BRIGHTER = 0.1
+"""The share of the requests that come from a brighter scanner."""
 
 Document = dict[str, Any]
 
@@ -81,6 +85,9 @@ class Demo:
             await self._until("RolledBack", "v2")
             await self._wants("v4", "v4 is accurate but more than ten times slower")
             await self._until("RolledBack", "v2")
+            await self._wants("v5", "v5 is accurate and fast, and fails on images of a scanner that no check has seen")
+            await self._until("RolledBack", "v2")
+            await self._quietly(3)
             while len(self._answers) < ENOUGH:
                 await self._quietly(1)
         stop.set()
@@ -90,7 +97,7 @@ class Demo:
 
     def picture(self) -> str:
         """The traffic over time, as SVG."""
-        title = "digits: v1 → v2 under load, v3 and v4 refused"
+        title = "digits: v1 → v2 under load, v3, v4 and v5 refused"
         return draw(title, self._answers, self.recorder.weights, self.recorder.outcomes)
 
     async def _wants(self, version: str, chapter: str) -> None:
@@ -136,13 +143,15 @@ class Demo:
         if self._document:
             parts.append(rollout(view(self._document, datetime.now(UTC))))
         if self._answers:
-            errors = sum(bool(answer.error) for answer in self._answers)
+            lost, failed = (sum(told) for told in zip(*((one.lost, one.failed) for one in self._answers), strict=True))
             recent = [answer.version for answer in self._answers[-200:] if answer.version]
             shares = "  ".join(f"{one} {recent.count(one) / len(recent):.0%}" for one in sorted(set(recent)))
-            style = "green" if errors == 0 else "bold red"
+            style = "green" if lost == 0 else "bold red"
             parts.append(
                 Text.assemble(
-                    f"client: {len(self._answers):,} requests, ", (f"{errors} errors", style), f"   last 200: {shares}"
+                    f"client: {len(self._answers):,} requests, ",
+                    (f"{lost} lost", style),
+                    f", {failed} failed by a version   last 200: {shares}",
                 )
             )
         return Group(*parts)
@@ -170,6 +179,8 @@ def verdict(summary: Summary) -> list[str]:
         wrong.append(f"only {summary['requests']} requests were sent, {ENOUGH} were meant")
     if summary["promoted"] != ["v2"]:
         wrong.append(f"promoted: {summary['promoted']}, meant: ['v2']")
+    if set(summary["failed"]) != {"v5"}:
+        wrong.append(f"failed requests by version: {summary['failed']}, meant: v5's and no other's")
     refused = {entry["version"]: entry["reason"] for entry in summary["refused"]}
     if refused != EXPECTED:
         wrong.append(f"refused: {refused}, meant: {EXPECTED}")
@@ -193,7 +204,8 @@ async def _play(installation: Installation, console: Console, progress: Progress
     await asyncio.to_thread(_clean, story)
     async with Kube.connect(kubeconfig=str(cluster.kubeconfig)) as kube:
         demo = Demo(kube, story, console)
-        summary = await demo.run(installation, models.evaluation)
+        rows = await asyncio.to_thread(with_brighter, models.evaluation, BRIGHTER, OUT / "rows.npz")
+        summary = await demo.run(installation, rows)
     write(summary, OUT / "summary.json")
     await asyncio.to_thread((OUT / "traffic.svg").write_text, demo.picture())
     console.print(Rule("[bold]what the client saw[/]", align="left"))

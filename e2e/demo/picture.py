@@ -7,6 +7,7 @@ it needs nothing but text, and its style follows the reader's light or dark sett
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
@@ -91,12 +92,12 @@ def draw(title: str, answers: Sequence[Answer], weights: Sequence[Weight], outco
 
 
 def _header(title: str, answers: Sequence[Answer], classes: dict[str, str]) -> Iterator[str]:
-    errors = sum(1 for one in answers if one.error)
+    lost, failed = sum(one.lost for one in answers), Counter(one.version for one in answers if one.failed)
     yield f'<text class="ink title" x="{_LEFT}" y="42">{escape(title)}</text>'
-    verdict = "no client errors" if errors == 0 else f"{errors} client errors"
+    verdict = ", ".join([f"{lost or 'none'} lost", *(f"{count} failed by {one}" for one, count in failed.items())])
     yield f'<text class="quiet" x="{WIDTH - _RIGHT}" y="42" text-anchor="end">{len(answers):,} requests, {verdict}</text>'
     x = float(_LEFT)
-    for version, colour in [*classes.items(), *([("client error", "error")] if errors else [])]:
+    for version, colour in [*classes.items(), *([("failed", "error")] if lost or failed else [])]:
         yield f'<rect class="{colour}" x="{x:.0f}" y="62" width="14" height="14" rx="3"/>'
         text = version if colour == "error" else f"answered by {version}"
         yield f'<text class="ink small" x="{x + 20:.0f}" y="74">{escape(text)}</text>'

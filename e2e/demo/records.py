@@ -30,6 +30,16 @@ class Answer:
     predicted: int | None
     error: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """Whether a version got the request and failed on it."""
+        return self.status == 500 and bool(self.version)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was no answer for any other reason: the fault of who replaces versions."""
+        return bool(self.error) and not self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class Weight:

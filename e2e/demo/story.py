@@ -9,6 +9,11 @@ from .models import Models
 NAMESPACE = "luntra-demo"
 NAME = "digits"
 HOST = "digits.example.com"
+VERSIONS = ("v1", "v2", "v3", "v4", "v5")
+METRICS = [
+    {"name": "errors", "errorRate": {}, "maxIncrease": 0.01},
+    {"name": "latency", "latency": {"objective": "200ms"}, "maxIncrease": 0.1},
+]
 
 
 class Story:
@@ -18,9 +23,7 @@ class Story:
         """Publish bundles and evaluation set; `certificates` is the ConfigMap with the store's CA."""
         self._models, self._certificates = models, certificates
         store = installation.store
-        self._uris = {
-            version: store.put(models.bundle(version)[0], f"{NAME}/{version}") for version in ("v1", "v2", "v3", "v4")
-        }
+        self._uris = {version: store.put(models.bundle(version)[0], f"{NAME}/{version}") for version in VERSIONS}
         self._evaluation = store.put(models.evaluation, f"{NAME}/{models.evaluation.name}")
 
     def wants(self, version: str) -> dict[str, Any]:
@@ -47,11 +50,12 @@ class Story:
                 },
                 "rollout": {
                     "steps": [
-                        {"weight": 5, "hold": "8s"},
+                        {"weight": 5, "hold": "10s"},
                         {"weight": 25, "hold": "8s"},
                         {"weight": 50, "hold": "8s"},
                     ],
                     "checks": self._checks(),
+                    "analysis": {"interval": "1s", "metrics": METRICS},
                     "soak": "10s",
                     "deadlines": {"ready": "2m"},
                 },

@@ -1,11 +1,13 @@
 """The demo in figures: pure, from records to `summary.json` and a table.
 
-A client error is whatever the client wrote down as one; percentiles are by nearest rank over good answers.
+A client error is a request that was lost: no version has answered it well, and none has said that it failed on it. What a version
+failed on is counted for itself, for that is why versions are refused. Percentiles are by nearest rank over good answers.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -27,16 +29,17 @@ def summarise(answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> Summary
     """Sum up a run.
 
     Keys: `client_errors`, `requests`, `seconds` (of load), `promoted` (versions, in order), `refused` (version, reason and
-    message each), `rollout_seconds` (of the last promotion, from the change of the object to 100 %; null without one),
-    `rollouts` (all, with seconds), `versions` (per version: requests, accuracy, p50_ms, p99_ms) and `errors` (the first
-    few texts).
+    message each), `failed` (requests by the version that failed on them), `rollout_seconds` (of the last promotion, from the
+    change of the object to 100 %; null without one), `rollouts` (all, with seconds), `versions` (per version: requests,
+    accuracy, p50_ms, p99_ms) and `errors` (the first few texts of lost requests).
     """
-    failed = [answer for answer in answers if answer.error]
+    lost = [answer for answer in answers if answer.lost]
     promoted = [one for one in outcomes if one.outcome == "Promoted"]
     begin = min((answer.at for answer in answers), default=0.0)
     end = max((answer.at + answer.latency for answer in answers), default=0.0)
     return {
-        "client_errors": len(failed),
+        "client_errors": len(lost),
+        "failed": dict(Counter(answer.version for answer in answers if answer.failed)),
         "requests": len(answers),
         "seconds": round(end - begin, 1),
         "promoted": [one.version for one in promoted],
@@ -51,7 +54,7 @@ def summarise(answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> Summary
             for one in outcomes
         ],
         "versions": {version: _figures(version, answers) for version in versions_of(answers)},
-        "errors": [answer.error for answer in failed[:5]],
+        "errors": [answer.error for answer in lost[:5]],
     }
 
 
@@ -93,7 +96,8 @@ def table(summary: Summary) -> RenderableType:
     errors = summary["client_errors"]
     total = Text.assemble(
         f"{summary['requests']:,} requests in {summary['seconds']:.0f} s, ",
-        (f"{errors} client errors", "bold green" if errors == 0 else "bold red"),
+        (f"{errors} lost", "bold green" if errors == 0 else "bold red"),
+        *(f", {count} failed by {version}" for version, count in summary["failed"].items()),
     )
     return Group(versions, total, *(Text(f"  {error}", "red") for error in summary["errors"]))
 

@@ -103,6 +103,7 @@ ANSWERS = [
     *(answer(float(n), "v1", predicted=n % 2) for n in range(10)),
     *(answer(10.0 + n, "v2", latency=0.001 * (n + 1)) for n in range(100)),
     Answer(50.0, 0.5, 503, "", 1, None, "status 503: nobody <there> & gone"),
+    Answer(51.0, 0.5, 500, "v5", 1, None, "status 500: the model failed"),
 ]
 OUTCOMES = [
     Outcome("v2", "Promoted", "Promoted", "", 5.0, 55.0),
@@ -112,7 +113,7 @@ OUTCOMES = [
 
 def test_the_summary_has_the_figures_that_were_promised() -> None:
     summary = summarise(ANSWERS, OUTCOMES)
-    assert (summary["requests"], summary["client_errors"]) == (111, 1)
+    assert (summary["requests"], summary["client_errors"], summary["failed"]) == (112, 1, {"v5": 1})
     assert summary["promoted"] == ["v2"]
     assert summary["refused"] == [
         {"version": "v3", "reason": "EvaluationFailed", "message": "accuracy 0.41 < 0.9 & more"}
@@ -121,6 +122,15 @@ def test_the_summary_has_the_figures_that_were_promised() -> None:
     assert summary["versions"]["v1"] == {"requests": 10, "accuracy": 0.5, "p50_ms": 10.0, "p99_ms": 10.0}
     assert summary["versions"]["v2"] == {"requests": 100, "accuracy": 1.0, "p50_ms": 50.0, "p99_ms": 99.0}
     assert summary["errors"] == ["status 503: nobody <there> & gone"]
+
+
+@pytest.mark.parametrize(
+    ("status", "version", "failed"),
+    [(500, "v5", True), (500, "", False), (504, "v5", False), (429, "v5", False), (0, "", False)],
+)
+def test_only_what_a_version_says_it_failed_on_is_not_lost(status: int, version: str, failed: bool) -> None:
+    bad = Answer(1.0, 0.1, status, version, 1, None, "no answer")
+    assert (bad.failed, bad.lost) == (failed, not failed)
 
 
 def test_a_run_without_anything_is_summed_up_as_nothing() -> None:
@@ -141,8 +151,8 @@ def test_the_table_shows_each_version_and_its_end() -> None:
         "v1 10 50.00% 10.0 ms 10.0 ms first version",
         "v2 100 100.00% 50.0 ms 99.0 ms ✔ promoted in 50 s",
         "v3 0 – – – ✘ refused: EvaluationFailed accuracy 0.41",
-        "111 requests in",
-        "1 client errors",
+        "112 requests in",
+        "1 lost, 1 failed by v5",
     ):
         assert expected in text
 
@@ -163,7 +173,7 @@ def test_the_picture_is_well_formed_and_says_what_happened() -> None:
     said = " | ".join(texts(drawn()))
     for expected in (
         "digits <&>",
-        "111 requests, 1 client errors",
+        "112 requests, 1 lost, 1 failed by v5",
         "answered by v1",
         "answered by v2",
         "v2 promoted in 50 s",
