@@ -1,6 +1,5 @@
 """The real cluster for everything in e2e/: made or found once, with the chart installed; a namespace of its own for each test."""
 
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import pytest
 from e2e.demo.models import Models, trained
 from e2e.installation import Installation, install
 from e2e.kind.progress import Progress
-from e2e.scenarios.arena import Arena
-from luntra_operator.kube.client import Kube
+from e2e.scenarios.arena import Arena, entered
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +26,5 @@ def models() -> Models:
 @pytest.fixture
 async def arena(installation: Installation, models: Models, tmp_path: Path) -> AsyncIterator[Arena]:
     """A fresh namespace; it is deleted afterwards without waiting."""
-    namespace, cluster = f"luntra-e2e-{secrets.token_hex(3)}", installation.cluster
-    cluster.kubectl("create", "namespace", namespace)
-    installation.store.trust(namespace)
-    try:
-        async with Kube.connect(kubeconfig=str(cluster.kubeconfig)) as kube:
-            yield Arena(kube, installation, models, namespace, tmp_path)
-    finally:
-        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    async with entered(installation, models, tmp_path) as found:
+        yield found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from e2e.artifacts import store
 from e2e.artifacts.store import Store
 from e2e.kind import cluster as kind
+from e2e.kind import prometheus
 from e2e.kind.binaries import binary
 from e2e.kind.cluster import Cluster
 from e2e.kind.errors import HarnessError
@@ -53,6 +54,7 @@ def helm(cluster: Cluster, operator_image: str, inference_image: str) -> None:
     """
     repository, tag = operator_image.rsplit(":", 1)
     values = {"image.repository": repository, "image.tag": tag, "servingImage": inference_image}
+    values["sources.prometheus"] = prometheus.URL
     command = [str(binary("helm")), "upgrade", "--install", RELEASE, "charts/luntra", f"--namespace={NAMESPACE}"]
     command += ["--create-namespace", "--wait", "--timeout=120s", f"--kubeconfig={cluster.kubeconfig}"]
     command += [f"--set-string={key}={value}" for key, value in values.items()]

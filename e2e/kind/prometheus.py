@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "luntra-monitoring"
 NODE_PORT = 30090
+URL = f"http://prometheus.{NAMESPACE}.svc:9090"
+"""Where it is for what runs in the cluster."""
 MANIFEST = Path(__file__).parent / "manifests" / "prometheus.yaml"
 ANSWERS_WITHIN = 30.0
 

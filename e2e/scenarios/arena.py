@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ import aiohttp
 
 from e2e.demo.models import Models
 from e2e.demo.records import Answer, read_answers
+from e2e.demo.traffic import with_brighter
 from e2e.installation import PROBE_URL, Installation
 from e2e.scenarios.grpc_load import GrpcLoad, asking
 from luntra_operator.kube import kinds
@@ -52,6 +54,11 @@ class Load:
     def errors(self) -> list[str]:
         """Texts of all client errors."""
         return [answer.error for answer in self.answers if answer.error]
+
+    @property
+    def lost(self) -> list[str]:
+        """Texts of those that no version owns up to."""
+        return [answer.error for answer in self.answers if answer.lost]
 
 
 class Arena:
@@ -130,6 +137,19 @@ class Arena:
         found: Object = next(one for one in (await self.status())["conditions"] if one["type"] == kind)
         return found
 
+    async def metric(self, name: str) -> Object:
+        """What the status says of a metric, empty before anything is known."""
+        found: Object = next((one for one in (await self.status()).get("metrics", []) if one["name"] == name), {})
+        return found
+
+    async def until_ready_says(self, reason: str) -> None:
+        """Wait until the condition Ready gives a reason."""
+
+        async def said() -> bool:
+            return (await self.condition("Ready"))["reason"] == reason
+
+        await self.until(said)
+
     async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
         """Wait for something to come true; if it does not, fail with the status."""
         try:
@@ -189,12 +209,16 @@ class Arena:
         return {one["metric"]["version"]: float(one["value"][1]) for one in found}
 
     @asynccontextmanager
-    async def load(self, rate: float = 40.0, limit: float = 300.0) -> AsyncIterator[Load]:
-        """Keep asking through the gateway for as long as the context lasts, but at most `limit` seconds."""
+    async def load(self, rate: float = 40.0, limit: float = 300.0, brighter: float = 0.0) -> AsyncIterator[Load]:
+        """Keep asking through the gateway for as long as the context lasts, but at most `limit` seconds.
+
+        A share of `brighter` images is among what is asked: those that the version v5 fails on.
+        """
+        rows = with_brighter(self._models.evaluation, brighter, self._scratch / f"rows-{brighter}.npz")
         out = self._scratch / f"answers-{time.monotonic_ns()}.jsonl"
         url = f"http://127.0.0.1:{self._installation.cluster.gateway_port}"
         command = [sys.executable, "-m", "e2e.demo.client", f"--url={url}", f"--model={NAME}", f"--host={self.host}"]
-        command += [f"--rows={self._models.evaluation}", f"--rate={rate}", f"--limit={limit:g}", f"--out={out}"]
+        command += [f"--rows={rows}", f"--rate={rate}", f"--limit={limit:g}", f"--out={out}"]
         client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
         load = Load(out)
         try:
@@ -246,6 +270,19 @@ class Arena:
 
             await self.until(begun)
             yield load
+
+
+@asynccontextmanager
+async def entered(installation: Installation, models: Models, scratch: Path) -> AsyncIterator[Arena]:
+    """A fresh namespace; it is deleted afterwards without waiting."""
+    namespace, cluster = f"luntra-e2e-{secrets.token_hex(3)}", installation.cluster
+    cluster.kubectl("create", "namespace", namespace)
+    installation.store.trust(namespace)
+    try:
+        async with Kube.connect(kubeconfig=str(cluster.kubeconfig)) as kube:
+            yield Arena(kube, installation, models, namespace, scratch)
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 async def _begun(load: Load) -> bool:

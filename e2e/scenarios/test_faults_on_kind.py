@@ -14,6 +14,7 @@ import pytest
 from e2e.demo.records import Answer
 from e2e.installation import Installation
 from e2e.scenarios.arena import NAME, Arena, Load, Object, followed
+from e2e.scenarios.judged import ERRORS, judged
 from e2e.scenarios.killing import Operator
 from luntra_operator.cli.change import change
 from luntra_operator.cli.objects import ClusterObjects
@@ -127,7 +128,14 @@ async def _beside_a_candidate(arena: Arena, replicas: int) -> list[str]:
 
 
 async def _rejected_after_losing(pods: list[str], left: int, arena: Arena, installation: Installation) -> None:
-    """Take stable pods away for as long as the quota stays, and reject the candidate once the operator knows that `left` are left."""
+    """Reject the candidate once the operator knows that `left` stable pods are left."""
+    await _lose(pods, left, arena, installation)
+    await change("abort", arena.namespace, NAME, None, ClusterObjects(arena.kube))
+    await arena.until_phase("RolledBack", "v1")
+
+
+async def _lose(pods: list[str], left: int, arena: Arena, installation: Installation) -> None:
+    """Take stable pods away for as long as the quota stays, until the operator knows that `left` are left."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": arena.namespace}}
     await arena.kube.apply(QUOTA, quota | {"spec": {"hard": {"pods": "0"}}})
 
@@ -141,8 +149,6 @@ async def _rejected_after_losing(pods: list[str], left: int, arena: Arena, insta
     await arena.until(counted)
     installation.cluster.kubectl("delete", "pod", *pods, f"--namespace={arena.namespace}")
     await arena.until(noticed)
-    await change("abort", arena.namespace, NAME, None, ClusterObjects(arena.kube))
-    await arena.until_phase("RolledBack", "v1")
 
 
 async def _told(arena: Arena) -> list[str]:
@@ -159,6 +165,30 @@ async def test_r13_rejected_candidate_gets_nothing_though_most_stable_pods_are_d
         told = await _told(arena)
         await arena.until_gone(V2)
     assert load.errors == []
+    assert weights.shares(V2) == [30, 0]
+    assert {answer.version for answer in load.answers if answer.at > weights.at[1] + PROPAGATION} == {"v1"}
+    assert all(message.endswith("v1 serves with 1 of 4 pods") for message in told)
+
+
+async def test_r13_candidate_that_fails_requests_gets_nothing_though_most_stable_pods_are_down(
+    arena: Arena, installation: Installation
+) -> None:
+    """Breaks if a metric's verdict waits for the stable pods, or figures of fewer pods are taken for silence."""
+    body = arena.body("v1")
+    body["spec"]["replicas"] = 4
+    await arena.apply_body(body)
+    await arena.until_phase("Stable", "v1")
+    body = arena.body("v5", steps=[{"weight": 30, "hold": "10m"}], analysis=judged(ERRORS))
+    body["spec"]["replicas"] = 4
+    await arena.apply_body(body)
+    await arena.until_weight(30)
+    await _lose([pod["metadata"]["name"] for pod in await arena.pods(V1)][:3], 1, arena, installation)
+    async with arena.load(brighter=0.2) as load, followed(arena) as weights:
+        await arena.until_phase("RolledBack", "v1")
+        told = await _told(arena)
+        await arena.until_gone(V2)
+    assert (await arena.status())["rejectedReason"] == "MetricFailed"
+    assert load.lost == []
     assert weights.shares(V2) == [30, 0]
     assert {answer.version for answer in load.answers if answer.at > weights.at[1] + PROPAGATION} == {"v1"}
     assert all(message.endswith("v1 serves with 1 of 4 pods") for message in told)

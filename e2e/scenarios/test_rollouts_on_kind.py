@@ -11,6 +11,7 @@ import pytest
 
 from e2e.installation import NAMESPACE, Installation, helm
 from e2e.scenarios.arena import NAME, Arena, followed
+from e2e.scenarios.judged import ERRORS, judged
 from luntra_operator.kube import kinds
 
 pytestmark = pytest.mark.timeout(420)
@@ -59,12 +60,16 @@ async def test_r3_candidate_whose_image_is_missing_never_gets_traffic(arena: Are
     assert {pod["metadata"]["uid"] for pod in await arena.pods(V1)} == before
 
 
-@pytest.mark.parametrize("how", ["killed", "deleted"])
+@pytest.mark.parametrize("how", ["killed", "deleted", "killed while metrics are looked at"])
 async def test_r4_traffic_leaves_a_candidate_that_dies(arena: Arena, installation: Installation, how: str) -> None:
-    """Breaks if pod events do not wake the engine, or a rollback waits for a timer: the hold here is ten minutes."""
+    """Breaks if pod events do not wake the engine, or a rollback waits for a timer: hold and interval here are ten minutes."""
     await arena.apply("v1")
     await arena.until_phase("Stable", "v1")
-    await arena.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
+    await arena.apply(
+        "v2",
+        steps=[{"weight": 30, "hold": "10m"}],
+        **({"analysis": judged(ERRORS, interval="10m")} if "metrics" in how else {}),
+    )
     await arena.until_weight(30)
     async with arena.load() as load, followed(arena) as weights:
         pods = await arena.pods(V2)
