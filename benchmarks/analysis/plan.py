@@ -12,7 +12,7 @@ RATES = (5.0, 45.0)
 """Requests a second to candidate and stable where false rollbacks are counted."""
 GROUP = 8
 DISPERSIONS = (1, 2, 10)
-"""Ours is 2 where nothing is declared (`looks.DISPERSION`)."""
+"""Fixed ones; ours begins at 2 (`looks.DISPERSION`) and is measured."""
 WINDOW = 60
 """Seconds between two checks of a fixed threshold, which looks at the candidate's share in that time."""
 BOUND = 1.5

@@ -71,10 +71,12 @@ def _false_rollbacks(results: Results, picture: str) -> Iterator[str]:
     )
     worst = max(results.share(kind, "ours, dispersion 1") for kind in _HOLDS)
     yield (
-        f"In the five rows in bold, where a look's requests are independent and both versions are equally good at every look, the promise "
-        f"is alpha = {ALPHA:.0%} with any dispersion; found at most {worst:.1%} with 1. Groups that fail together are promised for with a "
-        "dispersion of at least their size only. *Own episodes* are promised for with none: while a version has its episode it **is** "
-        "worse, and the rule cannot know that it will be the other's turn; a dispersion and a `ratio` above 1 make it rarer "
+        "In the five rows in bold, where a look's requests are independent and both versions are equally good at every look, the "
+        f"promise is alpha = {ALPHA:.0%} with any dispersion; found at most {worst:.1%} with 1. *Ours* measures its dispersion of the "
+        "stable version, from 2 on; the others have a fixed one. Groups that fail together are promised for with a dispersion of at "
+        "least their size only: what is measured comes too late for the first ones. *Own episodes* are promised for with none: while a "
+        "version has its episode it **is** worse, and the rule cannot know that it will be the other's turn; a dispersion and a `ratio` "
+        "above 1 make it rarer "
         "only. 10,000 seconds are longer than most rollouts; in a few minutes all rules are wrong less often."
     )
     yield f"![False rollbacks and delays]({picture})"

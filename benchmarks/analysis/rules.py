@@ -27,10 +27,17 @@ class Ours:
     """`Proportions`; `history` is what was known of the stable version before."""
 
     def __init__(
-        self, runs: int, alpha: float, dispersion: float = 1, ratio: float = 1.0, history: Counts | None = None
+        self,
+        runs: int,
+        alpha: float,
+        dispersion: float = 1,
+        ratio: float = 1.0,
+        history: Counts | None = None,
+        *,
+        measured: bool = False,
     ) -> None:
         self._enough = -log(alpha)
-        process = Proportions.start(Limits(ratio=ratio), alpha, dispersion, shape=(runs,))
+        process = Proportions.start(Limits(ratio=ratio), alpha, dispersion, shape=(runs,), measured=measured)
         self._process = process.known(history) if history else process
 
     def after(self, candidate: Counts, stable: Counts) -> NDArray[np.bool_]:

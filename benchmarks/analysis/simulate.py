@@ -43,7 +43,8 @@ def false_rollbacks(plan: Plan) -> Iterator[Refused]:
     for kind in TRAFFICS:
         base = BASE / 10 if kind == "rare" else BASE
         rules: dict[str, Rule] = {f"ours, dispersion {d}": Ours(plan.runs, ALPHA, d) for d in DISPERSIONS}
-        rules["ours, dispersion 2, ratio 1.5"] = Ours(plan.runs, ALPHA, 2, 1.5)
+        rules["ours"] = Ours(plan.runs, ALPHA, 2, measured=True)
+        rules["ours, ratio 1.5"] = Ours(plan.runs, ALPHA, 2, 1.5, measured=True)
         rules |= {f"fixed threshold, {n} failed": FixedThreshold(plan.runs, base, n) for n in (1, 5)}
         rules["chi-squared"] = ChiSquared(plan.runs, ALPHA)
         refused = {name: np.zeros(plan.runs, dtype=bool) for name in rules}
@@ -63,7 +64,7 @@ def delays(plan: Plan) -> Iterator[Delay]:
                 for times in TIMES:
                     rules: dict[str, Callable[[Counts], Rule]] = {
                         "ours, dispersion 1": lambda history: Ours(plan.delay_runs, ALPHA_DELAYS, history=history),
-                        "ours, dispersion 2": lambda history: Ours(plan.delay_runs, ALPHA_DELAYS, 2, history=history),
+                        "ours": lambda history: Ours(plan.delay_runs, ALPHA_DELAYS, 2, history=history, measured=True),
                         "fixed threshold, 1 failed": lambda _, base=base: FixedThreshold(plan.delay_runs, base, 1),  # type: ignore[misc]
                         "fixed threshold, 5 failed": lambda _, base=base: FixedThreshold(plan.delay_runs, base, 5),  # type: ignore[misc]
                         "chi-squared": lambda _: ChiSquared(plan.delay_runs, ALPHA_DELAYS),
@@ -173,7 +174,7 @@ def look_microseconds(looks: int = 100, batches: int = 20) -> dict[str, float]:
         "increase and ratio": Limits(increase=0.01, ratio=1.5),
         "all three": Limits(most=0.05, increase=0.01, ratio=1.5),
     }.items():
-        process, took = Proportions.start(limits, ALPHA_DELAYS), []
+        process, took = Proportions.start(limits, ALPHA_DELAYS, measured=True), []
         for _ in range(batches):
             began = process_time()
             for second in range(looks):

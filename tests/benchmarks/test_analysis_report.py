@@ -35,6 +35,7 @@ def test_what_is_promised_was_found() -> None:
     for kind in ("independent", "rare", "unequal load", "wave", "common episodes"):
         for dispersion in DISPERSIONS:
             assert found.share(kind, f"ours, dispersion {dispersion}") <= 0.05
+        assert found.share(kind, "ours") <= 0.05
     assert found.share("bursty", "ours, dispersion 10") <= 0.05
     assert found.share("independent", "chi-squared") > 0.05
     assert found.all_bad == all_bad()

@@ -25,17 +25,17 @@ def first_refusals(
     Before come `good` looks in which the candidate is like the stable version.
     """
     random = np.random.default_rng(11)
-    evidence = Evidence.start(Margin(), dispersion, shape=(runs,))
+    evidence = Evidence.start(Margin(), shape=(runs,))
 
     def sample(p: float, total: int) -> Counts:
         return Counts(group * random.binomial(total // group, p, runs).astype(float), np.full(runs, float(total)))
 
     evidence = evidence.known(sample(stable, 50 * per_look))
     for _ in range(good):
-        evidence = evidence.after(sample(stable, per_look), sample(stable, 3 * per_look))
+        evidence = evidence.after(sample(stable, per_look), sample(stable, 3 * per_look), dispersion)
     refused = np.full(runs, np.inf)
     for look in range(1, looks + 1):
-        evidence = evidence.after(sample(candidate, per_look), sample(stable, 3 * per_look))
+        evidence = evidence.after(sample(candidate, per_look), sample(stable, 3 * per_look), dispersion)
         refused[(evidence.log >= np.log(1 / ALPHA)) & np.isinf(refused)] = look
     return refused
 

@@ -4,9 +4,9 @@ Nobody knows beforehand how much worse a bad candidate is. So a share of the sta
 margin and nearly 1, one share on what was seen so far, and one on what was seen lately; whichever comes true makes the whole grow.
 What the stable version's proportion is comes from what was seen of it.
 
-Requests come in groups that fail together: retries, batches, one client's bad input. Counts then scatter more than coins do. By
-`dispersion` all evidence is taken to the power 1/dispersion, as if so many requests were one. It is valid for requests that come in
-groups of up to so many, all of a group in one look: of each group the mean of a root is at most the root of the mean.
+Requests come in groups that fail together: retries, batches, one client's bad input. Counts then scatter more than coins do. By a
+`dispersion` the evidence of a look is taken to the power 1/dispersion, as if so many requests were one. It is valid for requests that
+come in groups of up to so many, all of a group in one look: of each group the mean of a root is at most the root of the mean.
 """
 
 from dataclasses import dataclass, field, replace
@@ -52,26 +52,25 @@ class Evidence:
     """What all looks so far say against "within the margin"."""
 
     margin: Margin
-    dispersion: float
     stakes: Stakes
     candidate: Counts = field(default_factory=Counts)
     lately: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
 
     @staticmethod
-    def start(margin: Margin, dispersion: float = 1.0, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
+    def start(margin: Margin, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
         """Begin with no looks, and with what another process had where that was interrupted (`stake`, a log).
 
         It is of many tests at once for arrays of counts of that `shape`.
         """
-        return Evidence(margin, dispersion, Stakes.start(_BETS, 2, stake, shape))
+        return Evidence(margin, Stakes.start(_BETS, 2, stake, shape))
 
     def known(self, stable: Counts) -> "Evidence":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
         return replace(self, stable=self.stable + stable)
 
-    def after(self, candidate: Counts, stable: Counts) -> "Evidence":
-        """The same after one more look: what has come since the last one, of both versions."""
+    def after(self, candidate: Counts, stable: Counts, dispersion: float | Floats = 1.0) -> "Evidence":
+        """The same after one more look: what has come since the last one, of both versions; so many requests count as one."""
         found = log_evidence(
             self.margin,
             (_column(candidate.bad), _column(candidate.total)),
@@ -80,7 +79,7 @@ class Evidence:
         )
         return replace(
             self,
-            stakes=self.stakes.after(found / self.dispersion),
+            stakes=self.stakes.after(found / _column(dispersion)),
             candidate=self.candidate.fading(candidate, _LONG),
             lately=self.lately.fading(candidate, _LATELY),
             stable=self.stable.fading(stable, _LONG),

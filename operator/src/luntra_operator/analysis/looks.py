@@ -11,7 +11,7 @@ from .intervals import Interval
 Better = Literal["Candidate", "Stable", "Neither"]
 
 DISPERSION = 2.0
-"""How many requests count as one: clients retry, and one bad input comes in groups."""
+"""How many requests count as one, at least: clients retry, and one bad input comes in groups."""
 
 
 @dataclass(frozen=True, slots=True)

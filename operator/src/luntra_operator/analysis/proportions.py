@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from .dispersion import Dispersion
 from .evariable import Floats, Margin
 from .evidence import Counts, Evidence
 from .intervals import Interval, difference, interval
@@ -123,6 +124,7 @@ class Proportions:
     candidate: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
     cold: Counts = field(default_factory=Counts)
+    scatter: Dispersion | None = None
 
     @staticmethod
     def start(
@@ -131,11 +133,14 @@ class Proportions:
         dispersion: float = 1.0,
         stakes: tuple[float, ...] = (),
         shape: tuple[int, ...] = (),
+        *,
+        measured: bool = False,
     ) -> "Proportions":
         """Begin a test that refuses a candidate that keeps its limits with a chance of at most `alpha`.
 
         Where an operator was restarted, `stakes` are the `evidence` of the last finding that it kept; what was counted since is
-        lost, which takes nothing from the guarantee. `dispersion` is how many requests fail together (docs/statistics.md).
+        lost, which takes nothing from the guarantee. `dispersion` is how many requests fail together (docs/statistics.md); with
+        `measured` at least, and more where the stable version shows more.
 
         Raises:
             ValueError: an alpha outside of 0..1, a dispersion below 1, or stakes that are not of these limits.
@@ -145,10 +150,15 @@ class Proportions:
         if stakes and len(stakes) != len(margins):
             raise ValueError(f"stakes {stakes} must be {len(margins)} numbers, one for each limit")
         processes = tuple(
-            Evidence.start(margin, dispersion, stake, shape)
+            Evidence.start(margin, stake, shape)
             for margin, stake in zip(margins, stakes or (0.0,) * len(margins), strict=True)
         )
-        return Proportions(limits, alpha, dispersion, processes)
+        return Proportions(limits, alpha, dispersion, processes, scatter=Dispersion(dispersion) if measured else None)
+
+    @property
+    def together(self) -> float | Floats:
+        """How many requests count as one now."""
+        return self.dispersion if self.scatter is None else self.scatter.value
 
     def known(self, stable: Counts) -> "Proportions":
         """The same after counts of the stable version alone, from before there was a candidate: they teach what to bet on."""
@@ -168,10 +178,12 @@ class Proportions:
             checked_counts(stable, "stable version"),
             checked_counts(cold, "candidate, cold"),
         )
+        together = self.together  # as it was measured before this look
         return replace(
             self,
+            scatter=None if self.scatter is None else self.scatter.after(stable),
             processes=tuple(
-                process.after(candidate + cold if process.margin.ratio == 0 else candidate, stable)
+                process.after(candidate + cold if process.margin.ratio == 0 else candidate, stable, together)
                 for process in self.processes
             ),
             candidate=self.candidate + candidate,
@@ -204,7 +216,7 @@ class Proportions:
         bad, samples = float(judged.bad), float(judged.total)
         stable_bad, stable_samples = float(self.stable.bad), float(self.stable.total)
         enough = min(samples, stable_samples if limits.compared else samples) >= limits.least_samples
-        half = self.alpha / 2
+        half, together = self.alpha / 2, float(self.together)
         return Finding(
             verdict="Fail" if broken else "Pass" if enough else "NoData",
             limits=limits,
@@ -213,10 +225,10 @@ class Proportions:
             samples=samples,
             stable_share=stable_bad / stable_samples if limits.compared and stable_samples else None,
             stable_samples=stable_samples,
-            interval=interval(bad, samples, self.alpha, self.dispersion),
+            interval=interval(bad, samples, self.alpha, together),
             difference=difference(
-                interval(bad, samples, half, self.dispersion),
-                interval(stable_bad, stable_samples, half, self.dispersion),
+                interval(bad, samples, half, together),
+                interval(stable_bad, stable_samples, half, together),
             )
             if limits.compared
             else None,

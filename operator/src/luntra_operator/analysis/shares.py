@@ -50,11 +50,12 @@ class ShareTest:
         if self.frozen is not None or not self.metric.compares:
             return self
         test, limits = self.test, self.test.limits
-        high = interval(float(test.stable.bad), float(test.stable.total), test.alpha, test.dispersion)[1]
+        together = float(test.together)
+        high = interval(float(test.stable.bad), float(test.stable.total), test.alpha, together)[1]
         allowed = max(float(margin.most(high)) for margin in limits.margins if margin.ratio)
         most = min(allowed, limits.most if limits.most is not None else MOST, MOST)
         beside = Proportions.start(
-            replace(limits, most=most, increase=None, ratio=None), test.alpha, test.dispersion, (float(test.log),)
+            replace(limits, most=most, increase=None, ratio=None), test.alpha, together, (float(test.log),)
         )
         return replace(self, test=beside, frozen=test.finding)
 
@@ -85,7 +86,7 @@ class ShareTest:
         if self.frozen is not None or not float(mine.total) or not float(theirs.total):
             return None, None, None
         found, other = (
-            interval(float(one.bad), float(one.total), test.alpha / 2, test.dispersion) for one in (mine, theirs)
+            interval(float(one.bad), float(one.total), test.alpha / 2, float(test.together)) for one in (mine, theirs)
         )
         better: Better = "Candidate" if found[1] < other[0] else "Stable" if other[1] < found[0] else "Neither"
         return _values(metric, found), _values(metric, other), better
@@ -102,7 +103,9 @@ def start_share(metric: Metric, alpha: float, evidence: Sequence[float]) -> Shar
     limits = _limits(metric)
     stakes = tuple(evidence) if len(evidence) == len(limits.margins) else ()
     # The other half is for the baseline that is frozen in the soak, which may be wrong, too.
-    return ShareTest(metric, Proportions.start(limits, alpha / 2 if limits.compared else alpha, DISPERSION, stakes))
+    return ShareTest(
+        metric, Proportions.start(limits, alpha / 2 if limits.compared else alpha, DISPERSION, stakes, measured=True)
+    )
 
 
 def _counts(metric: Metric, look: Look) -> tuple[Counts, Counts, Counts]:
