@@ -27,7 +27,7 @@ from rich.text import Text
 
 from e2e.installation import Installation, install
 from e2e.kind.errors import HarnessError
-from e2e.kind.progress import Progress
+from e2e.kind.progress import Progress, dies_with_us
 from luntra_operator.cli.render import rollout
 from luntra_operator.cli.view import view
 from luntra_operator.kube import kinds
@@ -161,7 +161,7 @@ class Demo:
         url = f"http://127.0.0.1:{installation.cluster.gateway_port}"
         command = [sys.executable, "-m", "e2e.demo.client", f"--url={url}", f"--model={NAME}", f"--rows={rows}"]
         command += [f"--rate={RATE}", f"--limit={LIMIT}", f"--out={OUT / 'answers.jsonl'}", f"--host={HOST}"]
-        client = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        client = await asyncio.create_subprocess_exec(*dies_with_us(command), stdout=subprocess.DEVNULL)
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from e2e.demo.models import Models
 from e2e.demo.records import Answer, read_answers
 from e2e.demo.traffic import with_brighter
 from e2e.installation import PROBE_URL, Installation
+from e2e.kind.progress import dies_with_us
 from e2e.scenarios.grpc_load import GrpcLoad, asking
 from luntra_operator.kube import kinds
 from luntra_operator.kube.client import Kube
@@ -219,7 +220,7 @@ class Arena:
         url = f"http://127.0.0.1:{self._installation.cluster.gateway_port}"
         command = [sys.executable, "-m", "e2e.demo.client", f"--url={url}", f"--model={NAME}", f"--host={self.host}"]
         command += [f"--rows={rows}", f"--rate={rate}", f"--limit={limit:g}", f"--out={out}"]
-        client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+        client = await asyncio.create_subprocess_exec(*dies_with_us(command), stdout=asyncio.subprocess.DEVNULL)
         load = Load(out)
         try:
             await self.until(lambda: _begun(load))
