@@ -20,7 +20,7 @@ from luntra_operator.kube import kinds
 
 pytestmark = pytest.mark.timeout(3600)
 FAILING, WEIGHT = 0.1, 50
-PLANS = (((1, 1),) * 4 + ((10, 4),) * 2, ((100, 8),), ((1000, 3),))
+PLANS = (((1, 1),) * 4 + ((10, 3), (100, 4)), ((1000, 3),))
 """Plan after plan: requests a second and rollouts, for each of the ModelDeployments that are there at once."""
 PER_CLIENT = 250.0
 """Requests a second that one client is asked for at most."""

@@ -17,8 +17,8 @@ from e2e.scenarios.judged import ERRORS, FAILED, judged
 from luntra_operator.kube import kinds
 
 pytestmark = pytest.mark.timeout(3600)
-AT_ONCE, EACH, RATE = 5, 10, 20.0
-STEPS = [{"weight": 20, "hold": "4s"}, {"weight": 50, "hold": "4s"}]
+AT_ONCE, EACH, RATE = 10, 5, 12.0
+STEPS = [{"weight": 30, "hold": "4s"}, {"weight": 60, "hold": "4s"}]
 METRICS = [
     ERRORS,
     {"name": "slow", "latency": {"objective": "50ms"}, "maxIncrease": 0.05},
@@ -100,7 +100,7 @@ def _report(done: list[Series]) -> None:
     text = f"""# Equal versions on kind, {datetime.now(UTC):%Y-%m-%d}
 
 `pytest e2e/soak/{Path(__file__).name}` on {os.cpu_count()} cores. {len(seconds)} rollouts of one model under one name after another,
-{AT_ONCE} ModelDeployments at once with {RATE:g} requests a second each, through 20, 50 and 100 %, 4 s each at least,
+{AT_ONCE} ModelDeployments at once with {RATE:g} requests a second each, through 30, 60 and 100 %, 4 s each at least,
 looked at once a second.
 Metrics: {", ".join(f"`{metric['name']}`" for metric in METRICS)}.
 
