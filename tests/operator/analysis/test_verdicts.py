@@ -161,6 +161,20 @@ def test_while_the_old_version_is_only_warm_its_share_is_frozen() -> None:
     assert calm.after(look(requests(500, 100), Traffic())).said.verdict == "Fail"
 
 
+SLOW = {"latency": {"objective": "50ms"}, "maxRatio": 1.5}
+
+
+def test_a_machine_that_slows_down_in_the_soak_is_not_the_candidates_fault() -> None:
+    """Breaks if latency is compared with what the old version had when it was asked: a busy node takes good versions back."""
+    test = only(SLOW).after(look(requests(500, slow=100), requests(2000, slow=400))).freeze()
+    assert test.after(look(requests(2000, slow=1990), Traffic())).said.verdict == "Pass"
+
+
+def test_a_bound_of_latency_holds_in_the_soak_too() -> None:
+    test = only(SLOW | {"max": 0.6}).after(look(requests(500, slow=100), requests(2000, slow=400))).freeze()
+    assert test.after(look(requests(2000, slow=1990), Traffic())).said.verdict == "Fail"
+
+
 def test_silence_in_the_soak_is_no_news() -> None:
     test = only(COMPARED | {"minSamples": 100}).after(look(requests(500), requests(2000))).at("").freeze()
     assert test.said.verdict == "Pass"

@@ -3,6 +3,7 @@
 The evidence of a metric grows over the whole rollout, from step to step. Silence is told by the step: what came at 5 % says nothing
 of whether anybody asks at 25 %, so each step needs its `minSamples`. At 100 %, and while it is only kept warm, the old version gets
 no requests, so the candidate is judged beside what was seen of it before: its share, at the upper end of what that may be, is frozen.
+The share of slow requests is not: when the machine slows down, nobody is there to compare with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,17 +47,23 @@ class ShareTest:
         return self if step == self.step else replace(self, step=step, in_step=(0.0, 0.0))
 
     def freeze(self) -> "ShareTest":
-        """From now on beside what was seen of the stable version so far; the evidence goes on."""
+        """From now on beside what was seen of the stable version so far; the evidence goes on.
+
+        Not so latency: how fast a version is depends on the machine of the moment, which no share from before has seen. Of it
+        only a bound goes on.
+        """
         if self.frozen is not None or not self.metric.compares:
             return self
         test, limits = self.test, self.test.limits
         together = float(test.together)
-        high = interval(float(test.stable.bad), float(test.stable.total), test.alpha, together)[1]
-        allowed = max(float(margin.most(high)) for margin in limits.margins if margin.ratio)
-        most = min(allowed, limits.most if limits.most is not None else MOST, MOST)
-        beside = Proportions.start(
-            replace(limits, most=most, increase=None, ratio=None), test.alpha, together, (float(test.log),)
-        )
+        bounds = [] if limits.most is None else [limits.most]
+        if self.metric.latency is None:
+            high = interval(float(test.stable.bad), float(test.stable.total), test.alpha, together)[1]
+            bounds.append(min(MOST, max(float(margin.most(high)) for margin in limits.margins if margin.ratio)))
+        if not bounds:
+            return replace(self, frozen=test.finding)
+        alone = replace(limits, most=min(bounds), increase=None, ratio=None)
+        beside = Proportions.start(alone, test.alpha, together, (float(test.log),))
         return replace(self, test=beside, frozen=test.finding)
 
     @property
