@@ -20,7 +20,7 @@ from luntra_operator.kube import kinds
 
 pytestmark = pytest.mark.timeout(3600)
 FAILING, WEIGHT = 0.1, 50
-PLANS = (((1, 1),) * 4 + ((10, 3), (100, 4)), ((1000, 3),))
+PLANS = (((1, 1),) * 4 + ((10, 3),), ((100, 6),), ((1000, 3),))
 """Plan after plan: requests a second and rollouts, for each of the ModelDeployments that are there at once."""
 PER_CLIENT = 250.0
 """Requests a second that one client is asked for at most."""
@@ -86,7 +86,7 @@ async def _detection(arena: Arena, rate: int, version: str) -> Detected:
 
 def _body(arena: Arena, version: str, bundle: str) -> Object:
     steps = [{"weight": WEIGHT, "hold": "30m"}]
-    body = arena.body(version, bundle=bundle, steps=steps, analysis=judged(ERRORS))
+    body = arena.body(version, bundle=bundle, steps=steps, analysis=judged(ERRORS), deadlines={"ready": "5m"})
     body["spec"]["replicas"] = 1
     body["spec"]["serving"]["runtime"]["deadline"] = "10s"
     return body

@@ -17,7 +17,7 @@ from e2e.scenarios.judged import ERRORS, FAILED, judged
 from luntra_operator.kube import kinds
 
 pytestmark = pytest.mark.timeout(3600)
-AT_ONCE, EACH, RATE = 10, 5, 12.0
+AT_ONCE, EACH, RATE = 5, 10, 12.0
 STEPS = [{"weight": 30, "hold": "4s"}, {"weight": 60, "hold": "4s"}]
 METRICS = [
     ERRORS,
@@ -70,7 +70,7 @@ async def _ended(arena: Arena, version: str) -> str:
 
 
 def _body(arena: Arena, number: int) -> Object:
-    body = arena.body(f"v{number}", bundle="v2", steps=STEPS, analysis=judged(*METRICS))
+    body = arena.body(f"v{number}", bundle="v2", steps=STEPS, analysis=judged(*METRICS), deadlines={"ready": "5m"})
     body["spec"]["replicas"] = 1
     body["spec"]["serving"]["runtime"]["deadline"] = "10s"
     return body
