@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -36,7 +37,6 @@ from tests.serving.tls import make_authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 PATIENCE = 60.0
 """Seconds until what should come about has not."""
@@ -100,6 +100,15 @@ class Server:
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         os.kill(self.process.pid, number)
+
+    def halt(self) -> None:
+        """Stop it where it stands; the signal takes its time on a busy machine."""
+        self.signal(signal.SIGSTOP)
+        assert self.process is not None
+        stat, deadline = Path(f"/proc/{self.process.pid}/stat"), time.monotonic() + PATIENCE
+        while stat.read_text().rpartition(") ")[2][0] != "T":
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.01)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -266,7 +275,7 @@ async def test_prometheus_that_hangs_is_given_up_in_time_and_goes_on_afterwards(
     scraping: Server, asking: Asking
 ) -> None:
     assert await asking.value("1", scraping) == 1
-    scraping.signal(signal.SIGSTOP)
+    scraping.halt()
     try:
         told = await asyncio.gather(
             *(asking.value("1", scraping, timeout="1s") for _ in range(6)), return_exceptions=True
