@@ -65,11 +65,15 @@ def delays(plan: Plan) -> Iterator[Delay]:
                     rules: dict[str, Callable[[Counts], Rule]] = {
                         "ours, dispersion 1": lambda history: Ours(plan.delay_runs, ALPHA_DELAYS, history=history),
                         "ours": lambda history: Ours(plan.delay_runs, ALPHA_DELAYS, 2, history=history, measured=True),
-                        "fixed threshold, 1 failed": lambda _, base=base: FixedThreshold(plan.delay_runs, base, 1),  # type: ignore[misc]
-                        "fixed threshold, 5 failed": lambda _, base=base: FixedThreshold(plan.delay_runs, base, 5),  # type: ignore[misc]
+                        "fixed threshold, 1 failed": _threshold(plan, base, 1),
+                        "fixed threshold, 5 failed": _threshold(plan, base, 5),
                         "chi-squared": lambda _: ChiSquared(plan.delay_runs, ALPHA_DELAYS),
                     }
                     yield from _delay(plan, base, times, requests, weight, rules)
+
+
+def _threshold(plan: Plan, base: float, failures: int) -> Callable[[Counts], Rule]:
+    return lambda _: FixedThreshold(plan.delay_runs, base, failures)
 
 
 def costs(plan: Plan) -> Iterator[Delay]:

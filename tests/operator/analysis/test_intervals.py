@@ -5,7 +5,7 @@ from math import lgamma, log
 import numpy as np
 import pytest
 
-from luntra_operator.analysis.intervals import difference, interval
+from luntra_operator.analysis.intervals import interval
 
 
 def log_mixture(bad: float, total: float, p: float) -> float:
@@ -47,5 +47,7 @@ def test_true_share_is_within_at_all_looks_together(p: float) -> None:
     assert outside / 200 <= 0.1
 
 
-def test_difference_is_as_wide_as_both() -> None:
-    assert difference((0.2, 0.4), (0.1, 0.15)) == pytest.approx((0.05, 0.3))
+def test_requests_that_count_as_fewer_widen_it() -> None:
+    low, high = interval(8, 20, 0.05)
+    wider = interval(8, 20, 0.05, dispersion=4.0)
+    assert wider[0] < low < high < wider[1]

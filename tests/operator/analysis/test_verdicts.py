@@ -1,6 +1,7 @@
 """From what pods counted to what metrics say: shares, steps, cold pods, the frozen baseline and a restart in between."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -128,9 +129,17 @@ def test_the_false_alarm_rate_is_shared_by_all_metrics() -> None:
 
 
 def status_of(test: MetricTest) -> MetricStatus:
-    now = "2026-11-21T10:00:00Z"
-    return MetricStatus.model_validate(
-        {"name": "metric-0", "verdict": "Pass", "message": "", "since": now, "evidence": test.said.evidence}
+    said = test.said
+    return MetricStatus(
+        name="metric-0",
+        verdict="Pass",
+        message="",
+        since=datetime(2026, 11, 21, tzinfo=UTC),
+        evidence=list(said.evidence),
+        value=said.value,
+        samples=said.samples,
+        stable_value=said.stable_value,
+        stable_samples=said.stable_samples,
     )
 
 
@@ -150,6 +159,23 @@ def test_a_restarted_operator_goes_on_with_the_evidence() -> None:
     for _ in range(looks):
         resumed = resumed.after(batch)
     assert resumed.said.verdict == "Fail"
+
+
+@pytest.mark.parametrize("metric", [COMPARED, COMPARED | {"maxRatio": 1.5}, COMPARED | {"max": 0.9}])
+def test_an_operator_that_is_restarted_in_the_soak_knows_the_baseline(metric: dict[str, Any]) -> None:
+    """Breaks if a version that fails in the soak has nothing to be compared with any more."""
+    test = only(metric).after(look(requests(500, 2), requests(2000, 8))).at("").freeze()
+    assert (test.said.stable_value, test.said.stable_samples) == (0.004, 2000)
+    resumed = only(metric, known={"metric-0": status_of(test)}).at("").freeze()
+    assert (resumed.said.stable_value, resumed.said.stable_samples) == (0.004, 2000)
+    assert resumed.after(look(requests(500, 100), Traffic())).said.verdict == "Fail"
+
+
+def test_figures_go_on_after_a_restart() -> None:
+    test = only(COMPARED).after(look(requests(200, 1), requests(1000, 4)))
+    resumed = only(COMPARED, known={"metric-0": status_of(test)}).after(look(requests(100, 2), requests(1000, 6)))
+    assert (resumed.said.value, resumed.said.samples) == (0.01, 300)
+    assert (resumed.said.stable_value, resumed.said.stable_samples) == (0.005, 2000)
 
 
 def test_while_the_old_version_is_only_warm_its_share_is_frozen() -> None:

@@ -34,15 +34,12 @@ SOAK = trial(candidate=None, stable=CANDIDATE, previous=STABLE, step=None)
 
 
 class Played:
-    """A judge of one metric, a source that says what it is told to, and a clock."""
+    """A judge of one metric, and a source that says what it is told to."""
 
     def __init__(self, metric: dict[str, Any], now: Trial | None = None, alpha: float = 0.01) -> None:
         self.asked: list[Target] = []
         self.says: Callable[[Target], Value] = lambda _: 1.0
-        self.now = 0.0
-        self.judge = SourcedJudge(
-            Metric.model_validate(metric), self._ask, alpha, 1.0, now or trial(), lambda: self.now
-        )
+        self.judge = SourcedJudge(Metric.model_validate(metric), self._ask, alpha, 1.0, now or trial())
         self.judge.see(now or trial())
 
     async def _ask(self, target: Target) -> float | None:
@@ -57,10 +54,9 @@ class Played:
         [found] = self.judge.judgements
         return found
 
-    async def looks(self, times: int = 1, every: float = 1.0) -> Judgement:
+    async def looks(self, times: int = 1) -> Judgement:
         for _ in range(times):
             await self.judge.look()
-            self.now += every
         return self.judgement
 
 
@@ -112,7 +108,8 @@ async def test_the_query_is_about_the_candidate_and_knows_the_stable_version() -
 async def test_versions_are_compared_once_a_window_by_the_same_query() -> None:
     """Breaks if looks within a window count as windows: each would be taken for new evidence."""
     played = Played(COMPARED)
-    await played.looks(25, every=1.0)
+    assert (played.judge.interval, Played(BOUND).judge.interval) == (10.0, 1.0)
+    await played.looks(3)
     assert sorted(target.revision for target in played.asked) == ["r1"] * 3 + ["r2"] * 3
 
 
@@ -120,7 +117,7 @@ async def test_a_candidate_that_tends_to_be_worse_than_allowed_is_refused() -> N
     played = Played(COMPARED)
     noise = iter(range(1000))
     played.says = lambda target: (5.0 if target.revision == "r2" else 2.0) + 0.1 * (next(noise) * 7 % 11)
-    found = await played.looks(30, every=10.0)
+    found = await played.looks(30)
     assert found.verdict == "Fail"
     assert "on stable (medians of 30 windows" in found.message
 
@@ -129,13 +126,13 @@ async def test_a_candidate_that_is_alike_passes_with_enough_windows() -> None:
     played = Played(COMPARED)
     noise = iter(range(1000))
     played.says = lambda _: 2.0 + 0.1 * (next(noise) * 7 % 11)
-    assert (await played.looks(4, every=10.0)).verdict == "NoData"
-    assert (await played.looks(20, every=10.0)).verdict == "Pass"
+    assert (await played.looks(4)).verdict == "NoData"
+    assert (await played.looks(20)).verdict == "Pass"
 
 
 async def test_in_the_soak_bounds_are_left_and_comparisons_rest() -> None:
     compared = Played(COMPARED, SOAK)
-    assert (await compared.looks(3, every=10.0)).verdict == "Pass"
+    assert (await compared.looks(3)).verdict == "Pass"
     assert compared.asked == []
     bounded = Played(COMPARED | {"max": 10}, SOAK)
     bounded.says = lambda _: 11.0
@@ -145,7 +142,7 @@ async def test_in_the_soak_bounds_are_left_and_comparisons_rest() -> None:
 
 async def test_a_restarted_operator_spends_no_alpha_again() -> None:
     played = Played(COMPARED)
-    await played.looks(12, every=10.0)
+    await played.looks(12)
     spent = list(played.judgement.figures.evidence)
     known = MetricStatus.model_validate(
         {"name": "queue", "verdict": "Pass", "message": "", "since": "2026-11-21T10:00:00Z", "evidence": spent}
@@ -160,7 +157,7 @@ async def test_a_restarted_operator_spends_no_alpha_again() -> None:
 async def test_a_comparison_is_not_waited_for_where_the_stable_version_gets_no_requests(looks: int, now: Trial) -> None:
     """Breaks if a rollout stays at 100 % for a value that cannot come, or is taken back in the soak for its lack."""
     played = Played(COMPARED)
-    await played.looks(looks, every=10.0)
+    await played.looks(looks)
     played.judge.see(now)
     asked = len(played.asked)
     assert (await played.looks()).verdict == "Pass"

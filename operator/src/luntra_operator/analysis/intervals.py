@@ -32,11 +32,6 @@ def interval(bad: float, total: float, alpha: float, dispersion: float = 1.0) ->
     return _end(bad, total, needed), 1.0 - _end(good, total, needed)
 
 
-def difference(candidate: Interval, stable: Interval) -> Interval:
-    """Ends of the candidate's proportion less the stable version's; of two intervals at alpha/2, one at alpha."""
-    return candidate[0] - stable[1], candidate[1] - stable[0]
-
-
 def _end(bad: float, total: float, needed: float) -> float:
     """The proportion p below bad/total at which -log(p ** bad * (1 - p) ** (total - bad)) is `needed`.
 

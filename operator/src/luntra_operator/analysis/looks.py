@@ -16,7 +16,7 @@ DISPERSION = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What has come since the last look: of both versions, and and feedback by revision.
+    """What has come since the last look: of both versions, and feedback by revision.
 
     `weight` is the percent of the requests that the candidate got throughout, None where it changed or is not known.
     """

@@ -26,7 +26,6 @@ import numpy as np
 from .dispersion import Dispersion
 from .evariable import Floats, Margin
 from .evidence import Counts, Evidence
-from .intervals import Interval, difference, interval
 
 LEAST_SAMPLES = 50
 _NONE_AT_ALL = 1e-9
@@ -90,8 +89,6 @@ class Finding:
         broken: which limit weighs most in a fail: `most`, or the comparison by `increase` and `ratio`.
         share: the candidate's, of `samples` requests; 0 where there are none.
         stable_share: the stable version's, of `stable_samples`; None where there are none or nothing is compared.
-        interval: of the candidate's share, at 1 - alpha, at all looks together.
-        difference: the same of the candidate's share less the stable version's; None where that is not compared.
         p: an upper bound, valid at any look, of the chance of so much evidence where all limits are kept.
         evidence: log of the evidence against each limit, in the order of `Limits.margins`: the `stakes` of a process that goes on.
     """
@@ -103,8 +100,6 @@ class Finding:
     samples: float
     stable_share: float | None
     stable_samples: float
-    interval: Interval
-    difference: Interval | None
     p: float
     evidence: tuple[float, ...]
 
@@ -216,7 +211,6 @@ class Proportions:
         bad, samples = float(judged.bad), float(judged.total)
         stable_bad, stable_samples = float(self.stable.bad), float(self.stable.total)
         enough = min(samples, stable_samples if limits.compared else samples) >= limits.least_samples
-        half, together = self.alpha / 2, float(self.together)
         return Finding(
             verdict="Fail" if broken else "Pass" if enough else "NoData",
             limits=limits,
@@ -225,13 +219,6 @@ class Proportions:
             samples=samples,
             stable_share=stable_bad / stable_samples if limits.compared and stable_samples else None,
             stable_samples=stable_samples,
-            interval=interval(bad, samples, self.alpha, together),
-            difference=difference(
-                interval(bad, samples, half, together),
-                interval(stable_bad, stable_samples, half, together),
-            )
-            if limits.compared
-            else None,
             p=float(np.exp(min(0.0, -evidence))),
             evidence=tuple(float(process.log) for process in self.processes),
         )

@@ -4,10 +4,10 @@ It is no share of its own requests: one that hangs has answered nothing, and not
 divided, so nothing more is found out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from luntra_operator.api.analysis import Metric
+from luntra_operator.api.status import MetricStatus
 
 from .explanation import count
 from .looks import DISPERSION, Look, Said
@@ -52,13 +52,13 @@ class RateTest:
         return Said(verdict, message, finding.part, finding.answers, None, finding.due, (finding.evidence,))
 
 
-def start_rate(metric: Metric, alpha: float, evidence: Sequence[float]) -> RateTest:
-    """Begin; `evidence` is what a rollout under way had found, where an operator was restarted.
+def start_rate(metric: Metric, alpha: float, known: MetricStatus | None) -> RateTest:
+    """Begin; `known` is what a rollout under way had found, where an operator was restarted.
 
     Raises:
         ValueError: the metric says not which part of what is due must be answered; the types forbid it.
     """
     if metric.min_ratio is None:
         raise ValueError(f"{metric.name}: throughput needs minRatio")
-    stake = evidence[0] if len(evidence) == 1 else 0.0
+    stake = known.evidence[0] if known is not None and len(known.evidence) == 1 else 0.0
     return RateTest(metric, Throughput.start(metric.min_ratio, alpha, DISPERSION, stake, least_samples=1))

@@ -6,11 +6,12 @@ no requests, so the candidate is judged beside what was seen of it before: its s
 The share of slow requests is not: when the machine slows down, nobody is there to compare with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from luntra_operator.api.analysis import Metric
 from luntra_operator.api.quantities import seconds
+from luntra_operator.api.status import MetricStatus
 
 from .counters import Feedback, Traffic
 from .evidence import Counts
@@ -70,8 +71,9 @@ class ShareTest:
     def said(self) -> Said:
         """What all looks so far come to."""
         metric, finding = self.metric, self.test.finding
-        if self.frozen is not None and not finding.samples:
-            finding = self.frozen
+        beside = self.frozen or finding
+        if not finding.samples:
+            finding = beside
         verdict, message = finding.verdict, explain(finding, _noun(metric))
         if verdict == "Pass" and (self.step or self.frozen is None) and (lacking := self._lacking()):
             verdict, message = "NoData", f"{lacking} at this step, minSamples is {metric.least}; {message}"
@@ -80,8 +82,8 @@ class ShareTest:
             message,
             _value(metric, finding.share) if finding.samples else None,
             finding.samples,
-            None if finding.stable_share is None else _value(metric, finding.stable_share),
-            finding.stable_samples if finding.limits.compared else None,
+            None if beside.stable_share is None else _value(metric, beside.stable_share),
+            beside.stable_samples if beside.limits.compared else None,
             self.test.finding.evidence,
             *self._beside(),
         )
@@ -105,14 +107,28 @@ class ShareTest:
         return " and ".join(f"{count(here)} requests{where}" for here, where in sides if here < self.metric.least)
 
 
-def start_share(metric: Metric, alpha: float, evidence: Sequence[float]) -> ShareTest:
-    """Begin; `evidence` is what a rollout under way had found, where an operator was restarted."""
+def start_share(metric: Metric, alpha: float, known: MetricStatus | None) -> ShareTest:
+    """Begin; `known` is what a rollout under way had found, where an operator was restarted: all of it goes on."""
     limits = _limits(metric)
-    stakes = tuple(evidence) if len(evidence) == len(limits.margins) else ()
+    found = tuple(known.evidence) if known is not None else ()
+    # In the soak there is one test in the place of all: what it found is shared by them.
+    stakes = found * len(limits.margins) if len(found) == 1 else found if len(found) == len(limits.margins) else ()
     # The other half is for the baseline that is frozen in the soak, which may be wrong, too.
+    part = alpha / 2 if limits.compared else alpha
+    test = Proportions.start(limits, part, DISPERSION, stakes, measured=True)
+    if known is None:
+        return ShareTest(metric, test)
+    stable = _seen(metric, known.stable_value, known.stable_samples)
     return ShareTest(
-        metric, Proportions.start(limits, alpha / 2 if limits.compared else alpha, DISPERSION, stakes, measured=True)
+        metric, replace(test.known(stable), candidate=_seen(metric, known.value, known.samples), stable=stable)
     )
+
+
+def _seen(metric: Metric, value: float | None, samples: float | None) -> Counts:
+    """Counts that the status has as figures."""
+    if value is None or samples is None:
+        return Counts()
+    return Counts(_value(metric, value) * samples, samples)
 
 
 def _counts(metric: Metric, look: Look) -> tuple[Counts, Counts, Counts]:

@@ -19,14 +19,12 @@ def alpha_of(analysis: Analysis) -> float:
 def begin(analysis: Analysis, known: Mapping[str, MetricStatus]) -> tuple[MetricTest, ...]:
     """A test of each metric that the pods count.
 
-    `known` is what the status says of them: where an operator was restarted in mid-rollout, the evidence goes on.
+    `known` is what the status says of them: where an operator was restarted in mid-rollout, all of it goes on.
     """
     alpha = alpha_of(analysis)
 
     def start(metric: Metric) -> MetricTest:
-        evidence = known[metric.name].evidence if metric.name in known else []
-        return (
-            start_share(metric, alpha, evidence) if metric.throughput is None else start_rate(metric, alpha, evidence)
-        )
+        found = known.get(metric.name)
+        return start_share(metric, alpha, found) if metric.throughput is None else start_rate(metric, alpha, found)
 
     return tuple(start(metric) for metric in analysis.metrics if metric.measured)

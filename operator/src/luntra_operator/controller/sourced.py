@@ -5,9 +5,9 @@ the candidate before its time.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from luntra_operator.analysis.series import Series, SeriesLimits, load
 from luntra_operator.api.analysis import Metric
@@ -17,6 +17,9 @@ from luntra_operator.sources.errors import SourceError
 from luntra_operator.sources.target import Target
 
 from .sampling import Trial
+
+if TYPE_CHECKING:
+    from luntra_operator.api.status import Verdict
 
 Ask = Callable[[Target], Awaitable[float | None]]
 """The value of a query for a version, None where there is none; raises SourceError."""
@@ -34,29 +37,28 @@ class SourcedJudge:
         alpha: float,
         interval: float,
         trial: Trial,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is known yet, but for how much of `alpha` a process before this one has spent; `clock` is in seconds."""
-        self._metric, self._ask, self._trial, self._clock = metric, ask, trial, clock
+        """Nothing is known yet, but for how much of `alpha` a process before this one has spent."""
+        self._metric, self._ask, self._trial = metric, ask, trial
         self.interval = max(interval, metric.span) if metric.compares else interval
         known = next((entry for entry in trial.status.metrics if entry.name == metric.name), None)
         spent = int(known.evidence[0]) if known and len(known.evidence) == 1 else 0
         self._series = Series.start(_limits(metric), alpha, spent)
         self._step, self._seen, self._over = "", False, False
         self._error = ""
-        self._due = float("-inf")
 
     @property
     def judgements(self) -> tuple[Judgement, ...]:
         """As of the last look."""
         metric, finding = self._metric, self._series.finding
-        verdict, message = finding.verdict, finding.explain(metric.name, self._series.limits)
+        verdict: Verdict = finding.verdict
+        message = finding.explain(metric.name, self._series.limits)
         if self._over and verdict == "NoData":
             verdict, message = "Pass", f"nothing to compare with any more; {message}"
         if verdict == "Pass" and not self._seen and not self._over:
             verdict, message = "NoData", f"no value at this step yet; {message}"
         if self._error and verdict != "Fail":
-            verdict, message = "Error", self._error  # type: ignore[assignment]  # the one verdict that no finding has
+            verdict, message = "Error", self._error
         policy = metric.on_no_data
         compared = self._series.limits.compared
         figures = Figures(
@@ -77,11 +79,7 @@ class SourcedJudge:
             self._step, self._seen = trial.step, False
 
     async def look(self) -> None:
-        """Ask, if it is time."""
-        now = self._clock()
-        if now < self._due:
-            return
-        self._due = now + self.interval
+        """Ask, for both versions where they are compared."""
         trial = self._trial
         try:
             await self._take(trial, beside=trial.beside is not None)
