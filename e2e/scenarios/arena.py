@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -284,6 +284,25 @@ async def entered(installation: Installation, models: Models, scratch: Path) -> 
             yield Arena(kube, installation, models, namespace, scratch)
     finally:
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@asynccontextmanager
+async def side_by_side(
+    installation: Installation, models: Models, scratch: Path, count: int
+) -> AsyncIterator[list[Arena]]:
+    """So many of them at once."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(entered(installation, models, scratch / str(number)))
+            for number in range(count)
+        ]
+
+
+def alone(body: Object) -> Object:
+    """The same with one pod a version, which may take its time: for many objects on few processors."""
+    body["spec"]["replicas"] = 1
+    body["spec"]["serving"]["runtime"]["deadline"] = "10s"
+    return body
 
 
 async def _begun(load: Load) -> bool:

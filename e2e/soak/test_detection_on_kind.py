@@ -14,7 +14,7 @@ import pytest
 
 from e2e.demo.models import Models
 from e2e.installation import Installation
-from e2e.scenarios.arena import Arena, Object, entered, followed
+from e2e.scenarios.arena import Arena, Object, alone, followed, side_by_side
 from e2e.scenarios.judged import ERRORS, judged
 from luntra_operator.kube import kinds
 
@@ -86,10 +86,7 @@ async def _detection(arena: Arena, rate: int, version: str) -> Detected:
 
 def _body(arena: Arena, version: str, bundle: str) -> Object:
     steps = [{"weight": WEIGHT, "hold": "30m"}]
-    body = arena.body(version, bundle=bundle, steps=steps, analysis=judged(ERRORS), deadlines={"ready": "5m"})
-    body["spec"]["replicas"] = 1
-    body["spec"]["serving"]["runtime"]["deadline"] = "10s"
-    return body
+    return alone(arena.body(version, bundle=bundle, steps=steps, analysis=judged(ERRORS), deadlines={"ready": "5m"}))
 
 
 async def test_failing_version_loses_its_traffic_at_every_rate(
@@ -98,11 +95,7 @@ async def test_failing_version_loses_its_traffic_at_every_rate(
     """Breaks if a rate is too low to find anything, or too high for operator, pods or gateway. Times are only written down."""
     found: list[Detected] = []
     for plan in PLANS:
-        async with AsyncExitStack() as stack:
-            arenas = [
-                await stack.enter_async_context(entered(installation, models, tmp_path / f"{plan[0][0]}-{number}"))
-                for number in range(len(plan))
-            ]
+        async with side_by_side(installation, models, tmp_path / str(plan[0][0]), len(plan)) as arenas:
             runs = (detections(arena, rate, times) for arena, (rate, times) in zip(arenas, plan, strict=True))
             found += [one for several in await asyncio.gather(*runs) for one in several]
         _report(found)

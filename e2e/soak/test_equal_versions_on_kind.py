@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from e2e.demo.models import Models
 from e2e.demo.records import Answer
 from e2e.installation import Installation
-from e2e.scenarios.arena import NAME, Arena, Object, entered
+from e2e.scenarios.arena import NAME, Arena, Object, alone, side_by_side
 from e2e.scenarios.judged import ERRORS, FAILED, judged
 from luntra_operator.kube import kinds
 
@@ -70,21 +69,16 @@ async def _ended(arena: Arena, version: str) -> str:
 
 
 def _body(arena: Arena, number: int) -> Object:
-    body = arena.body(f"v{number}", bundle="v2", steps=STEPS, analysis=judged(*METRICS), deadlines={"ready": "5m"})
-    body["spec"]["replicas"] = 1
-    body["spec"]["serving"]["runtime"]["deadline"] = "10s"
-    return body
+    return alone(
+        arena.body(f"v{number}", bundle="v2", steps=STEPS, analysis=judged(*METRICS), deadlines={"ready": "5m"})
+    )
 
 
 async def test_fifty_rollouts_of_an_equal_version_are_all_promoted(
     installation: Installation, models: Models, tmp_path: Path
 ) -> None:
     """Breaks if noise is taken for a difference: of pods that start, of processors that are busy, of looks a second apart."""
-    async with AsyncExitStack() as stack:
-        arenas = [
-            await stack.enter_async_context(entered(installation, models, tmp_path / str(number)))
-            for number in range(AT_ONCE)
-        ]
+    async with side_by_side(installation, models, tmp_path, AT_ONCE) as arenas:
         done = await asyncio.gather(*(rollouts(arena) for arena in arenas))
     _report(done)
     assert [text for series in done for text in series.refused] == []
