@@ -347,6 +347,25 @@ def test_cancelling_the_queue_cancels_the_work_under_way() -> None:
     in_fake_time(scenario())
 
 
+@pytest.mark.parametrize("before", range(6))
+def test_a_wish_that_comes_with_the_end_does_not_keep_the_queue_running(before: int) -> None:
+    """Breaks if a wakeup in the same turn of the event loop makes the queue overlook that it is cancelled."""
+
+    async def scenario() -> None:
+        queue = WorkQueue(Worked())
+        task = asyncio.create_task(queue.run())
+        queue.add(A, after=1000)
+        await asyncio.sleep(1)
+        queue.add(B)
+        for _ in range(before):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+
+    in_fake_time(scenario())
+
+
 def test_work_that_somebody_else_cancels_is_done_again() -> None:
     async def scenario() -> None:
         worked = Worked(takes=10)

@@ -136,7 +136,8 @@ class WorkQueue:
                 return key
             wait = self._later[0][0] - loop.time() if self._later else None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wakeup.wait(), wait)
+                async with asyncio.timeout(wait):  # wait_for() would lose a cancellation that comes with the wakeup
+                    await self._wakeup.wait()
 
     def _pop(self, now: float) -> Key | None:
         """The most urgent key that is due and that nobody works on."""
