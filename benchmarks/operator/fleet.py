@@ -88,10 +88,10 @@ class Fleet:
             return await self._window(process, started, 0, self._plan.window)
 
     async def rolling(self, keys: Sequence[Key], edited: int) -> tuple[Load, Reaction]:
-        """The same while `keys` roll; meanwhile the weights of so many idle objects are edited."""
+        """The same while `keys` roll, judged every second; meanwhile the weights of so many idle objects are edited."""
         self._stage.journal.forget()
         begun = time.time()
-        with self._stage.performing(self.contender) as process:
+        with self._stage.performing(self.contender, **self.contender.judging(1)) as process:
             started = await self._looked_at_all(begun)
             for key in keys:
                 await self.contender.change(self._stage.kube, *key, 2)
