@@ -59,10 +59,8 @@ class OnnxModel:
         try:
             results = self._session.run(self._outputs, feed)
         except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
-            if _WITHIN in str(
-                error
-            ):  # a Gather beyond its table: what fits the interface and fails within is the model's fault
-                raise
+            if _WITHIN in str(error):
+                raise  # a Gather beyond its table: what fits the interface and fails within is the model's fault
             raise RequestError(400, f"the model refuses these inputs: {error}") from error
         return {name: _bytes(array) for name, array in zip(self._outputs, results, strict=True)}
 

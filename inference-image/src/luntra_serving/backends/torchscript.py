@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luntra_serving.backends.archive import refuse_disguised_pickle
-from luntra_serving.errors import PermanentLoadError, Reason, RequestError
+from luntra_serving.errors import PermanentLoadError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +43,8 @@ class TorchScriptModel:
         """See `LoadedModel.infer`."""
         # A request's tensors may be views of its body, which is read-only; torch wants memory that it could write.
         tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in self._inputs]
-        try:
-            with torch.inference_mode():
-                result = self._module(*tensors)
-        except RuntimeError as error:
-            last_line = str(error).strip().splitlines()[-1]
-            raise RequestError(400, f"the model refuses these inputs: {last_line}") from error
-        return self._named(result)
+        with torch.inference_mode():
+            return self._named(self._module(*tensors))
 
     def _named(self, result: Any) -> dict[str, Array]:
         if isinstance(result, dict):
