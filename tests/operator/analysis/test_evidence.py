@@ -65,6 +65,36 @@ def test_failures_in_groups_refuse_equal_versions_unless_the_dispersion_says_so(
     assert np.isfinite(first_refusals(0.02, 0.02, looks=500, group=8, dispersion=8)).mean() <= ALPHA
 
 
+def one_request_a_look(candidate: float, stable: float, looks: int, runs: int = 200) -> np.ndarray:
+    """The look at which each of many rollouts is refused that get a single request between two looks, for either version."""
+    random = np.random.default_rng(12)
+    evidence = Evidence.start(Margin(increase=0.01), shape=(runs,))
+    refused = np.full(runs, np.inf)
+    for look in range(1, looks + 1):
+        mine = random.integers(2, size=runs).astype(float)
+        bad = random.random(runs) < np.where(mine, candidate, stable)
+        evidence = evidence.after(Counts(mine * bad, mine), Counts((1 - mine) * bad, 1 - mine))
+        refused[(evidence.log >= np.log(1 / ALPHA)) & np.isinf(refused)] = look
+    return refused
+
+
+def test_version_that_fails_is_refused_though_no_look_has_requests_of_both() -> None:
+    """Breaks if a look is judged by itself alone: with nothing beside it, it says nothing."""
+    assert np.median(one_request_a_look(1.0, 0.02, looks=60)) <= 20
+    assert np.median(one_request_a_look(0.2, 0.02, looks=600)) <= 150
+
+
+def test_equal_versions_with_one_request_a_look_are_seldom_refused() -> None:
+    assert np.isfinite(one_request_a_look(0.2, 0.2, looks=1500)).mean() <= ALPHA
+
+
+def test_requests_of_one_version_wait_for_the_others_and_lose_nothing() -> None:
+    begun = Evidence.start(Margin()).known(Counts(1, 300)).after(Counts(0, 10), Counts(0, 30), 2.0)
+    apart = begun.after(Counts(2, 3), Counts(0, 0), 2.0).after(Counts(1, 1), Counts(1, 9), 4.0)
+    at_once = begun.after(Counts(0, 0), Counts(0, 0), 2.0).after(Counts(3, 4), Counts(1, 9), 2.0)
+    assert apart.log == at_once.log > begun.log
+
+
 def test_what_an_interrupted_process_had_gathered_is_the_stake_of_the_next() -> None:
     looks = [(Counts(3, 30), Counts(1, 90))] * 6
     first = Evidence.start(Margin())

@@ -12,6 +12,7 @@ come in groups of up to so many, all of a group in one look: of each group the m
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .evariable import Floats, Margin, log_evidence
 from .stakes import Stakes
@@ -41,6 +42,10 @@ class Counts:
         """What is known after `other` too, where all that was before counts so much less."""
         return Counts(self.bad * weight + other.bad, self.total * weight + other.total)
 
+    def where(self, chosen: NDArray[np.bool_], other: "Counts") -> "Counts":
+        """These where they are `chosen`, the other's elsewhere."""
+        return Counts(np.where(chosen, self.bad, other.bad), np.where(chosen, self.total, other.total))
+
     @property
     def guess(self) -> Floats:
         """A proportion that fits, never 0 or 1 (Krichevsky and Trofimov's estimate)."""
@@ -49,13 +54,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What all looks so far say against "within the margin"."""
+    """What all looks so far say against "within the margin".
+
+    `waiting` are counts of both versions that say nothing yet: where there is little traffic, most looks have requests of one version
+    only, with nothing to compare them with. They wait for the other's, whether good or bad, and what is bet on and how many count
+    as one (`together`) stay as they were before the first of them; so to wait makes no evidence by itself. Only what comes of the
+    stable version before the candidate's first request does not wait: it teaches what to bet on.
+    """
 
     margin: Margin
     stakes: Stakes
     candidate: Counts = field(default_factory=Counts)
     lately: Counts = field(default_factory=Counts)
     stable: Counts = field(default_factory=Counts)
+    waiting: tuple[Counts, Counts] = (Counts(), Counts())
+    together: float | Floats = 1.0
 
     @staticmethod
     def start(margin: Margin, stake: float = 0.0, shape: tuple[int, ...] = ()) -> "Evidence":
@@ -71,6 +84,13 @@ class Evidence:
 
     def after(self, candidate: Counts, stable: Counts, dispersion: float | Floats = 1.0) -> "Evidence":
         """The same after one more look: what has come since the last one, of both versions; so many requests count as one."""
+        begun = np.asarray(self.waiting[0].total + self.waiting[1].total) > 0
+        together = np.where(begun, self.together, dispersion)
+        candidate, stable = self.waiting[0] + candidate, self.waiting[1] + stable
+        whole = np.asarray(candidate.total) > 0
+        if self.margin.ratio:
+            whole = whole & (np.asarray(stable.total) > 0)
+        learnt = whole | (np.asarray(self.candidate.total + candidate.total) == 0)
         found = log_evidence(
             self.margin,
             (_column(candidate.bad), _column(candidate.total)),
@@ -79,10 +99,12 @@ class Evidence:
         )
         return replace(
             self,
-            stakes=self.stakes.after(found / _column(dispersion)),
-            candidate=self.candidate.fading(candidate, _LONG),
-            lately=self.lately.fading(candidate, _LATELY),
-            stable=self.stable.fading(stable, _LONG),
+            stakes=self.stakes.after(np.where(np.asarray(whole)[..., None], found / _column(together), 0.0)),
+            candidate=self.candidate.fading(candidate, _LONG).where(learnt, self.candidate),
+            lately=self.lately.fading(candidate, _LATELY).where(learnt, self.lately),
+            stable=self.stable.fading(stable, _LONG).where(learnt, self.stable),
+            waiting=(Counts().where(learnt, candidate), Counts().where(learnt, stable)),
+            together=together,
         )
 
     def _bets(self) -> tuple[Floats, Floats]:
