@@ -203,11 +203,15 @@ class Arena:
 
     async def counted(self) -> dict[str, float]:
         """Requests by version that Prometheus has counted in this namespace."""
-        query = f'sum by (version) (luntra_inference_requests_total{{namespace="{self.namespace}"}})'
+        found = await self.series(f'sum by (version) (luntra_inference_requests_total{{namespace="{self.namespace}"}})')
+        return {one["metric"]["version"]: float(one["value"][1]) for one in found}
+
+    async def series(self, query: str) -> list[Object]:
+        """What Prometheus answers, of all namespaces."""
         url = f"http://127.0.0.1:{self._installation.cluster.prometheus_port}/api/v1/query"
         async with aiohttp.ClientSession() as session, session.get(url, params={"query": query}) as answer:
-            found = (await answer.json())["data"]["result"]
-        return {one["metric"]["version"]: float(one["value"][1]) for one in found}
+            found: list[Object] = (await answer.json())["data"]["result"]
+        return found
 
     @asynccontextmanager
     async def load(self, rate: float = 40.0, limit: float = 300.0, brighter: float = 0.0) -> AsyncIterator[Load]:

@@ -6,8 +6,10 @@ What would break each is in its docstring.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.installation import Installation
 from e2e.kind import prometheus
@@ -16,6 +18,7 @@ from e2e.scenarios.judged import ERRORS, FAILED, judged
 
 pytestmark = pytest.mark.timeout(420)
 V1, V2 = "digits-w1", "digits-w2"
+ALERTS = Path(__file__).parents[2] / "charts" / "luntra" / "files" / "alerts.yaml"
 PROPAGATION = 1.0
 """Seconds that the gateway may take to follow a write; measured are 0.1."""
 
@@ -48,8 +51,17 @@ def unheard(installation: Installation, pods: list[Object]) -> Iterator[None]:
             installation.cluster.in_node("iptables", "--delete", *rule)
 
 
+async def alerted(arena: Arena, alert: str) -> bool:
+    """Whether Prometheus would fire one of the chart's alerts for the arena's object."""
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    [expression] = [rule["expr"] for rule in rules if rule["alert"] == alert]
+    return any(one["metric"]["namespace"] == arena.namespace for one in await arena.series(expression))
+
+
 async def test_r2_model_that_fails_on_some_inputs_is_taken_back(arena: Arena) -> None:
-    """Breaks if the pods' counters are not read, the versions' are mixed up, or the rollback waits for the step: it holds ten minutes."""
+    """Breaks if the pods' counters are not read, the versions' are mixed up, nobody is alerted, or the rollback waits for the
+    step: it holds ten minutes.
+    """
     async with arena.load(rate=60, brighter=0.05) as load, followed(arena) as weights:
         await beside(arena, "v5", 50, judged(ERRORS), hold="10m")
         await arena.until_phase("RolledBack", "v1")
@@ -64,6 +76,7 @@ async def test_r2_model_that_fails_on_some_inputs_is_taken_back(arena: Arena) ->
     assert weights.shares(V2) == [0, 50, 0]
     taken = weights.at[[seen.get(V2) for seen in weights.seen].index(50) + 1]
     assert {answer.version for answer in load.answers if answer.at > taken + PROPAGATION} == {"v1"}
+    await arena.until(lambda: alerted(arena, "LuntraRolledBack"))
 
 
 async def test_r5_rollout_waits_for_somebody_to_ask_and_goes_on_then(arena: Arena) -> None:
