@@ -139,6 +139,27 @@ def test_steps_added_while_it_waits_come_first(before_promotion: World) -> None:
     assert (world.status.phase, world.weights[-1]) == ("AwaitingApproval", {V1: 20, V2: 80})
 
 
+def test_step_that_is_to_be_held_longer_by_now_is_held_before_more_is_given(before_promotion: World) -> None:
+    """Breaks if a version that waits for approval goes on from a step that it has not held."""
+    world = before_promotion
+    steps = [{"weight": 60, "hold": "1h"}, {"weight": 80}]
+    world.spec = spec("v2", approval="BeforePromotion", steps=steps)
+    world.run(seconds=60)
+    assert (world.status.phase, world.weights[-1]) == ("Shifting", {V1: 40, V2: 60})
+
+
+def test_gateway_that_is_taken_away_for_a_moment_shortens_no_step(world: World) -> None:
+    """Breaks likewise: without one there are no steps, so promotion is next. A simulated story had it happen."""
+    world.spec = asked = spec("v2", approval="BeforePromotion")
+    world.until_weight(30)
+    world.spec = asked.model_copy(update={"traffic": None})
+    world.turn()
+    assert world.status.phase == "AwaitingApproval"
+    world.spec = asked
+    world.run(seconds=5)
+    assert (world.status.phase, world.weights[-1]) == ("Shifting", {V1: 70, V2: 30})
+
+
 def test_first_version_needs_no_approval() -> None:
     world = World(spec=spec("v1", approval="BeforeTraffic"))
     world.until("Stable")

@@ -516,6 +516,19 @@ def test_r19_lost_status_is_rebuilt_from_the_route(world: World) -> None:
     assert world.weights == []
 
 
+def test_r19_name_of_a_workload_that_is_just_leaving_is_not_used_again_once_it_is_gone(world: World) -> None:
+    """Breaks if the number is forgotten with the last pod, while nothing may begin. A simulated story had it happen."""
+    world.status, world.revision_of, world.route = ModelDeploymentStatus(), {}, None
+    world.spec = spec("v2").model_copy(update={"replicas": 0})
+    world.turn()
+    assert world.status.next_ordinal == 2
+    world.workloads.clear()
+    world.spec = spec("v2")
+    world.until("Stable")
+    assert world.status.stable
+    assert world.status.stable.workload == V2
+
+
 def test_r19_unfinished_candidate_is_not_taken_for_stable(world: World) -> None:
     """Breaks if a version that was never checked reaches 100 %."""
     world.spec = spec("v2")

@@ -52,6 +52,7 @@ def plan(turn: Turn) -> Plan:
         "repairs": repairs(turn),
         "service": followed_service(turn),
         "parked": followed_parking(turn),
+        "next_ordinal": max(turn.status.next_ordinal, turn.seen.highest_ordinal + 1),
         **held,
     }
     followed = replace(turn, status=turn.status.model_copy(update=seen))

@@ -103,19 +103,21 @@ def _next(turn: Turn, weight: int) -> Decision:
 
 
 def await_approval(turn: Turn) -> Decision:
-    """AwaitingApproval: the candidate is watched as it is in a step; once approved, or once no approval is wanted, it goes on."""
+    """AwaitingApproval: the candidate is watched as it is in a step; once approved it goes on, and where none is wanted any more back."""
     step = turn.status.step
     bad = speaks_against(turn)
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
-    missing = _lacking(turn, step.weight if step else 0)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
         answer = approval.answer(turn)
         if isinstance(answer, Decision):
             return answer
         approved = answer
+    elif step:
+        return Decision(turn.update(Phase.SHIFTING))  # the plan was edited: the step may have to be held longer
+    missing = _lacking(turn, step.weight if step else 0)
     if missing:
         return Decision(turn.status, waiting=missing, wake=5)
     return _step(turn, weight, **approved) if step else introduce(turn, **approved)

@@ -44,7 +44,7 @@ def begin(turn: Turn) -> Decision:
     retry = _retry(turn)
     before = status.traffic
     settled = before is None or before.observed == before.desired
-    ordinal = max(status.next_ordinal, turn.seen.highest_ordinal + 1)
+    ordinal = status.next_ordinal
     candidate = VersionStatus(
         revision=turn.revision, version=model.version, digest=model.digest, workload=f"{turn.seen.name}-w{ordinal}"
     )
@@ -125,7 +125,6 @@ def rebuilt(turn: Turn) -> Decision | None:
         stable=stable,
         attempt=1,
         attempt_started_at=turn.now,
-        next_ordinal=turn.seen.highest_ordinal + 1,
         traffic=TrafficStatus(workload=stable.workload, desired=100, decided_at=turn.now),
     )
     return Decision(
