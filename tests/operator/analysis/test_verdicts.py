@@ -114,6 +114,12 @@ def test_accuracy_is_of_what_feedback_said_wherever_it_was_told() -> None:
     assert (said.value, said.samples, said.stable_value, said.stable_samples) == (0.75, 200, 0.95, 900)
 
 
+def test_errors_of_cold_pods_are_errors() -> None:
+    """Breaks if a version that fails from its first request on has ten seconds in which nobody minds."""
+    said = only(COMPARED).after(look(Traffic(), requests(1000), cold=requests(60, 40))).said
+    assert (said.verdict, said.samples) == ("Fail", 60)
+
+
 def test_cold_pods_are_not_compared_but_keep_to_bounds_of_their_own() -> None:
     slow = look(Traffic(), requests(1000), cold=requests(60, slow=40))
     compared = only({"latency": {"objective": "50ms"}, "maxRatio": 2}).after(slow)

@@ -136,6 +136,8 @@ def _counts(metric: Metric, look: Look) -> tuple[Counts, Counts, Counts]:
     if metric.accuracy is not None:
         told = (look.candidate + look.stable).feedback
         return _wrong(told, look.revision), _wrong(told, look.stable_revision), Counts()
+    if metric.latency is None:  # a pod that is cold is slow; its users do not care why it fails
+        return _bad(metric, look.candidate.all), _bad(metric, look.stable.all), Counts()
     return (
         _bad(metric, look.candidate.warm),
         _bad(metric, look.stable.all),

@@ -248,8 +248,8 @@ class Analysis(ApiModel):
     )
     warm_up: Duration = Field(
         default="10s",
-        description="How long after its first request a candidate's figures are not compared yet: caches are cold. What "
-        "breaks a limit of its own counts from the beginning.",
+        description="How long after its first request a pod's latency is not compared yet: caches are cold. What "
+        "breaks a limit of its own counts from the beginning, and so do errors.",
     )
     metrics: list[Metric] = Field(min_length=1, max_length=16, description="What is looked at.")
 
