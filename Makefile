@@ -49,6 +49,7 @@ soak: setup binaries cluster-up images ## What takes longer than `make test` may
 		tests/serving/swap/test_storm.py tests/serving/test_fuzz.py tests/serving/test_endurance.py
 	@$(RUN) python -m tests.simulation --first 1000001 --seeds $(or $(SEEDS),100000)
 	@LUNTRA_EVERY_WRITE=1 LUNTRA_CHAOS=200 $(PYTEST) -s tests/integration/test_every_write.py
+	@LUNTRA_JUDGED=50 $(PYTEST) -s tests/integration/test_verdicts.py -k every_second
 	@LUNTRA_OUTAGE=60 $(PYTEST) tests/integration/test_api_server_outage.py -k lease
 	@$(PYTEST) e2e/soak
 

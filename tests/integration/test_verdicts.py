@@ -4,8 +4,10 @@ Nodes and the gateway are played; what pods count is judged against real model s
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 from aiohttp import web
 
 from e2e.kind.control_plane import ApiServer, free_ports
+from luntra_operator.api.spec import ModelDeploymentSpec
+from luntra_operator.api.vocabulary import LABEL_DEPLOYMENT, LABEL_REVISION
 from luntra_operator.controller.judges import Judges
 from luntra_operator.controller.queue import WorkQueue
 from luntra_operator.controller.reconcile import Reconciler
@@ -27,9 +31,13 @@ from luntra_operator.runtime.borrowing import Borrowing
 from luntra_operator.runtime.watches import Watches
 from luntra_operator.sources.hosts import parse
 from luntra_operator.sources.opened import opened
-from tests.integration.test_operator_scenarios import IMAGES, Cluster, _running
+from tests.integration import actors
+from tests.integration.test_operator_scenarios import IMAGES, Cluster, _running, model_deployment
 
 STEPS = [{"weight": 20, "hold": "3s"}]
+JUDGED = int(os.environ.get("LUNTRA_JUDGED", "3"))
+WINDOW = 25.0
+"""Seconds in which writes are counted."""
 
 
 class Figures:
@@ -83,12 +91,32 @@ class Judging(Cluster):
 
     async def rolls(self, steps: Any = STEPS, soak: str = "1s", **more: Any) -> None:
         """v1 serves, and v2 is under way, judged by the figures."""
-        url = f"http://127.0.0.1:{self.figures.port}/figures"
-        metric = {"name": "queue", "web": {"url": url, "jsonPath": "$.queue", "timeout": "1s"}, "max": 5, **more}
         await self.apply("v1")
         await self.until_phase("Stable", "v1")
-        await self.apply("v2", steps=steps, soak=soak, analysis={"interval": "1s", "metrics": [metric]})
+        await self.apply("v2", steps=steps, soak=soak, analysis=self._analysis(**more))
         await self.until_weight(20)
+
+    def _analysis(self, **more: Any) -> Any:
+        url = f"http://127.0.0.1:{self.figures.port}/figures"
+        metric = {"name": "queue", "web": {"url": url, "jsonPath": "$.queue", "timeout": "1s"}, "max": 5, **more}
+        return {"interval": "1s", "metrics": [metric]}
+
+    async def begin(self, name: str, version: str, steps: Any = STEPS) -> None:
+        """Apply a version of one object of many, which is judged from the first look on."""
+        body = model_deployment(self.namespace, version, steps=steps, analysis=self._analysis())
+        body["metadata"]["name"] = name
+        body["spec"]["replicas"] = 1
+        body["spec"]["traffic"]["gateway"]["hostnames"] = [f"{name}.example"]
+        await self.kube.apply(kinds.MODEL_DEPLOYMENT, body)
+
+    async def until_all(self, holds: Callable[[Any], bool]) -> None:
+        """Wait until the status of every object is so."""
+
+        async def reached() -> bool:
+            found = await self.kube.list(kinds.MODEL_DEPLOYMENT, self.namespace)
+            return all(holds(one.get("status", {})) for one in found)
+
+        await self.until(reached, seconds=30 + 5 * JUDGED)
 
     async def until_ready_says(self, reason: str) -> str:
         said = ""
@@ -167,16 +195,51 @@ async def test_r2_a_bad_figure_in_the_soak_returns_all_traffic(judged: Judging) 
         await judged.until_phase("RolledBack", "v1")
 
 
-async def test_figures_that_change_every_second_cost_a_status_write_every_ten(judged: Judging) -> None:
-    """Breaks if each look is written down: fifty rollouts would write fifty times a second."""
-    async with judged.operator():
-        await judged.rolls(steps=[{"weight": 20, "hold": "1h"}])
-        await judged.until_ready_says("Progressing")
-        versions, asked = set(), judged.figures.asked
-        while judged.figures.asked < asked + 22:
-            judged.figures.value = 1.0 + 0.01 * judged.figures.asked
-            found = await judged.kube.get(kinds.MODEL_DEPLOYMENT, judged.namespace, "digits")
-            assert found is not None
-            versions.add(json.dumps(found["status"]["metrics"]))
-            await asyncio.sleep(0.2)
-        assert 2 <= len(versions) <= 4
+class Routes(actors.Gateway):
+    """One gateway for many objects, each with weights of its own."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        super().__init__(kube, namespace)
+        self._now: dict[str, int] = {}
+
+    def _follow(self, weights: dict[str, int]) -> None:
+        self._now |= weights
+
+    async def answers(self, namespace: str, model: str, spec: ModelDeploymentSpec) -> Counter[str] | None:
+        found: Counter[str] = Counter()
+        for deployment in await self._kube.list(kinds.DEPLOYMENT, namespace, f"{LABEL_DEPLOYMENT}={model}"):
+            found[deployment["metadata"]["labels"][LABEL_REVISION]] += self._now.get(deployment["metadata"]["name"], 0)
+        return +found or None
+
+
+@pytest.mark.timeout(900)
+async def test_figures_that_change_every_second_cost_a_status_write_every_ten(
+    controllers: ApiServer, custom_resources: None, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if each look is written down: fifty rollouts (LUNTRA_JUDGED=50) would write fifty times a second."""
+    monkeypatch.setenv("KUBECONFIG", str(controllers.kubeconfig))
+    monkeypatch.setattr(actors, "PERIOD", 1.0)  # they share a process with the operator
+    written: Counter[tuple[str, str]] = Counter()
+    figures = Figures()
+    await figures.start()
+    async with Kube.connect(
+        kubeconfig=str(controllers.kubeconfig), witness=lambda verb, plural, *_: written.update([(verb, plural)])
+    ) as kube:
+        cluster = Judging(kube, namespace, figures)
+        cluster.gateway = Routes(kube, namespace)
+        async with cluster.actors(), cluster.operator():
+            for number in range(JUDGED):
+                await cluster.begin(f"digits-{number}", "v1")
+            await cluster.until_all(lambda status: status.get("phase") == "Stable")
+            for number in range(JUDGED):
+                await cluster.begin(f"digits-{number}", "v2", [{"weight": 20, "hold": "1h"}])
+            await cluster.until_all(lambda status: [one["verdict"] for one in status.get("metrics", [])] == ["Pass"])
+            before, asked, began = written["update", "modeldeployments"], figures.asked, time.monotonic()
+            while time.monotonic() < began + WINDOW:
+                figures.value = 1.0 + 0.01 * (figures.asked % 300)
+                await asyncio.sleep(0.2)
+            writes, looks = written["update", "modeldeployments"] - before, figures.asked - asked
+    await figures.stop()
+    print(f"{JUDGED} rollouts, {looks} looks in {WINDOW:g} s: {writes} status writes")
+    assert looks >= 0.5 * WINDOW * JUDGED
+    assert JUDGED <= writes <= JUDGED * (WINDOW / 10 + 1)
