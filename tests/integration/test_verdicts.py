@@ -103,7 +103,8 @@ class Judging(Cluster):
 
     async def begin(self, name: str, version: str, steps: Any = STEPS) -> None:
         """Apply a version of one object of many, which is judged from the first look on."""
-        body = model_deployment(self.namespace, version, steps=steps, analysis=self._analysis())
+        ready = {"ready": "5m"}  # of all their pods together
+        body = model_deployment(self.namespace, version, steps=steps, analysis=self._analysis(), deadlines=ready)
         body["metadata"]["name"] = name
         body["spec"]["replicas"] = 1
         body["spec"]["traffic"]["gateway"]["hostnames"] = [f"{name}.example"]
