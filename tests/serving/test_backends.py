@@ -158,8 +158,8 @@ class TestTorchScript:
         frozen = np.frombuffer(POINTS.tobytes(), dtype=np.float32).reshape(2, 3)
         assert load_model(bundle, threads=1).infer({"points": frozen})["scores"].shape == (2, 2)
 
-    def test_a_module_that_fails_on_inputs_that_fit_its_interface_is_at_fault_itself(self, tmp_path: Path) -> None:
-        """Breaks if that passes for a client's error (RequestError), which is held against no version."""
+    def test_what_a_module_raises_is_its_own_fault(self, tmp_path: Path) -> None:
+        """Breaks if that passes for a client's error (RequestError), which is held against no version; shapes are checked before."""
         bundle = torchscript(tmp_path, self.save)
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
             load_model(bundle, threads=1).infer({"points": POINTS[:, :2]})
