@@ -149,15 +149,35 @@ def test_step_that_is_to_be_held_longer_by_now_is_held_before_more_is_given(befo
 
 
 def test_gateway_that_is_taken_away_for_a_moment_shortens_no_step(world: World) -> None:
-    """Breaks likewise: without one there are no steps, so promotion is next. A simulated story had it happen."""
+    """Breaks if what was given before counts as held: without a gateway the candidate has nothing. A simulated story had it happen."""
     world.spec = asked = spec("v2", approval="BeforePromotion")
     world.until_weight(30)
     world.spec = asked.model_copy(update={"traffic": None})
     world.turn()
     assert world.status.phase == "AwaitingApproval"
     world.spec = asked
+    world.until_weight(10)
+    world.until_weight(30)
     world.run(seconds=5)
     assert (world.status.phase, world.weights[-1]) == ("Shifting", {V1: 70, V2: 30})
+
+
+@pytest.mark.parametrize("phase", ["Shifting", "AwaitingApproval"])
+def test_what_waits_for_approval_without_a_gateway_has_no_traffic_and_says_so(world: World, phase: str) -> None:
+    """Breaks if a share that a Service cannot hold is still spoken of, and waited for; found by the simulation."""
+    steps = [{"weight": 30, "hold": "1h" if phase == "Shifting" else "1s"}]
+    world.spec = spec("v2", approval="BeforePromotion", steps=steps)
+    world.until_weight(30)
+    world.until(phase)
+    world.spec = world.spec.model_copy(update={"traffic": None})
+    world.run(seconds=60)
+    assert (world.status.phase, world.service) == ("AwaitingApproval", V1)
+    assert world.status.traffic
+    assert (world.status.traffic.desired, world.status.traffic.observed) == (0, 0)
+    assert "no traffic yet" in world.status.conditions[0].message
+    world.intents = Intents(approve="v2")
+    world.until("Soaking")
+    assert world.service == V2
 
 
 def test_first_version_needs_no_approval() -> None:

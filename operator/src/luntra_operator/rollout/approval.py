@@ -4,6 +4,7 @@ A first version needs none: there is nothing to protect. Where the traffic canno
 request and all of them are one and the same.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from luntra_operator.api.vocabulary import Phase, Reason
@@ -35,10 +36,10 @@ def compared(turn: Turn) -> str | None:
 
 
 def ask(turn: Turn, **changes: Any) -> Decision:
-    """Enter AwaitingApproval; traffic stays as it is."""
-    version = turn.candidate.version
-    event = Event(Reason.AWAITING_APPROVAL, f"{version} {_stage(turn)}; approve it: luntra approve {turn.seen.name}")
-    return Decision(turn.update(Phase.AWAITING_APPROVAL, **changes), (event,))
+    """Enter AwaitingApproval; traffic stays as it is, but for `changes`."""
+    waiting = replace(turn, status=turn.update(Phase.AWAITING_APPROVAL, **changes))
+    message = f"{turn.candidate.version} {_stage(waiting)}; approve it: luntra approve {turn.seen.name}"
+    return Decision(waiting.status, (Event(Reason.AWAITING_APPROVAL, message),))
 
 
 def answer(turn: Turn) -> Decision | dict[str, Any]:

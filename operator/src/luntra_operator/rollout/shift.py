@@ -99,7 +99,13 @@ def _first_share(turn: Turn) -> Decision:
 
 
 def _next(turn: Turn, weight: int) -> Decision:
-    return approval.ask(turn) if approval.due(turn, weight) else _step(turn, weight)
+    if not approval.due(turn, weight):
+        return _step(turn, weight)
+    if turn.spec.divides:
+        return approval.ask(turn)
+    # A Service cannot hold a part of the traffic: the candidate waits without any.
+    traffic = TrafficStatus(workload=turn.candidate.workload, desired=0, decided_at=turn.now)
+    return approval.ask(turn, step=None, traffic=traffic)
 
 
 def await_approval(turn: Turn) -> Decision:
@@ -111,6 +117,8 @@ def await_approval(turn: Turn) -> Decision:
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
+        if step and not turn.spec.divides:
+            return _next(turn, weight)  # spec.traffic was taken away while it waited with its share
         answer = approval.answer(turn)
         if isinstance(answer, Decision):
             return answer
