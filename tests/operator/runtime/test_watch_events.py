@@ -123,6 +123,17 @@ async def test_a_pod_is_looked_at_at_once_and_its_echoes_together(watches: Watch
     assert queue.pauses == [0.0, ECHO, ECHO]
 
 
+async def test_a_death_goes_before_all_else_that_pods_do(watches: Watches, queue: Added) -> None:
+    """Breaks if clients of a dead pod wait for rollouts that merely go on; a list tells nothing new."""
+    labels = {"luntra.io/model-deployment": "digits"}
+    died = {"name": "server", "state": {"terminated": {"exitCode": 139}}}
+    ready = {"name": "server", "state": {"running": {}}, "restartCount": 1}
+    for kind, container in (("MODIFIED", ready), ("MODIFIED", died), (None, died)):
+        pod = {"kind": "Pod", "metadata": {**META, "labels": labels}, "status": {"containerStatuses": [container]}}
+        await watches._child_event({"type": kind, "object": pod})
+    assert queue.priorities == [Priority.NORMAL, Priority.URGENT, Priority.BACKGROUND]
+
+
 def adopting(name: str, route: object, *, lent: tuple[str, ...] = (), kind: str = "MODIFIED", **meta: Any) -> Object:
     """News of an object whose spec names a route of the user's, and whose status says which ones are lent."""
     spec = {"traffic": {"gateway": {"mode": "Adopted", "routeRef": {"name": route, "rule": "model"}}}}

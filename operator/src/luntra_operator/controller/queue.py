@@ -24,7 +24,7 @@ class Priority(IntEnum):
     """Which key goes first of those that are due; among equals the one that is due for longest."""
 
     URGENT = 0
-    """Clients may feel it now: somebody else wrote a route, or a metric fails."""
+    """Clients may feel it now: somebody else wrote a route, a pod died, or a metric fails."""
     ASKED = 1
     """Somebody changed the object, and looks whether it is noticed."""
     NORMAL = 2

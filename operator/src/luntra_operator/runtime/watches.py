@@ -18,6 +18,7 @@ import kopf
 
 from luntra_operator.api.vocabulary import GROUP, LABEL_DEPLOYMENT, PLURAL, VERSION
 from luntra_operator.controller.queue import Key, Priority, WorkQueue
+from luntra_operator.controller.readers import read_pod
 from luntra_operator.kube import kinds
 from luntra_operator.traffic import routes
 
@@ -160,9 +161,11 @@ class Watches:
         self._queue.add(key, priority=listed if event["type"] is None else Priority.ASKED)
 
     async def _child_event(self, event: Any, **_: Any) -> None:
-        meta = event["object"]["metadata"]
-        priority = Priority.BACKGROUND if event["type"] is None else Priority.NORMAL
-        pause = 0.0 if event["object"].get("kind") == kinds.POD.kind else ECHO
+        found, meta = event["object"], event["object"]["metadata"]
+        is_pod = found.get("kind") == kinds.POD.kind
+        news = Priority.URGENT if is_pod and read_pod(found).ended else Priority.NORMAL
+        priority = Priority.BACKGROUND if event["type"] is None else news
+        pause = 0.0 if is_pod else ECHO
         self._queue.add((meta["namespace"], meta["labels"][LABEL_DEPLOYMENT]), pause, priority=priority)
 
     async def _route_event(self, event: Any, **_: Any) -> None:
