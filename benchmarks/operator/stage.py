@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from benchmarks.operator.journal import Journal
 from benchmarks.operator.source import Source
 from benchmarks.operator.world import World
 from benchmarks.serving.process import ServerProcess
-from e2e.kind import gobuild, versions
+from e2e.kind import definitions, gobuild, versions
 from e2e.kind.binaries import binary
 from e2e.kind.control_plane import free_ports, running, start_controllers
 from e2e.kind.errors import HarnessError
@@ -149,12 +148,7 @@ async def together(*work: Coroutine[None, None, Result]) -> list[Result]:
 
 
 def _install(server: ApiServer, *folders: Path) -> None:
-    kubectl = [str(binary("kubectl")), f"--kubeconfig={server.kubeconfig}"]
-    files = [word for folder in folders for word in ("-f", str(folder))]
-    for words in (["apply", "--server-side", *files], ["wait", "crd", "--all", "--for=condition=Established"]):
-        done = subprocess.run([*kubectl, *words], check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise HarnessError(f"kubectl {words[0]} of the CRDs: {done.stderr.strip()}")
+    definitions.install([str(binary("kubectl")), f"--kubeconfig={server.kubeconfig}"], *folders)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.kind import gobuild, versions
+from e2e.kind import definitions, gobuild, versions
 from e2e.kind.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ def install(cluster: Cluster, built: bool, progress: Progress) -> None:
     api = gobuild.module_folder("sigs.k8s.io/gateway-api", versions.GATEWAY_API, progress)
     contour = gobuild.module_folder("github.com/projectcontour/contour", versions.CONTOUR, progress)
     cluster.apply(api / "config/crd/standard", contour / "examples/contour/01-crds.yaml")
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=30s", "crd/gateways.gateway.networking.k8s.io",
-        "crd/gatewayclasses.gateway.networking.k8s.io", "crd/httproutes.gateway.networking.k8s.io",
-    )  # fmt: skip
+    definitions.until_served(cluster.command())
     role = (contour / "examples/contour/02-role-contour.yaml").read_text()
     text = manifest(built) + "\n---\n" + role.replace("namespace: projectcontour", f"namespace: {NAMESPACE}")
     cluster.apply(text=text)

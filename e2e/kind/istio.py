@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.kind import cache, diagnosis, engine, gobuild, preflight, versions
+from e2e.kind import cache, definitions, diagnosis, engine, gobuild, preflight, versions
 from e2e.kind.component_images import ComponentImage, write_archive
 from e2e.kind.errors import HarnessError
 from e2e.kind.gobuild import GoProgram
@@ -73,8 +73,7 @@ def running(cluster: Cluster, progress: Progress) -> Iterator[None]:
     try:
         with progress.step("install Istio"):
             cluster.apply(text=kinds)
-            names = [f"crd/{kind}.networking.istio.io" for kind in KINDS]
-            cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+            definitions.until_served(cluster.command())
             cluster.apply(text=rest)
             _wait(cluster)
         yield

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.kind import binaries, control_plane, gobuild, istio, versions
+from e2e.kind import binaries, control_plane, definitions, gobuild, istio, versions
 from e2e.kind.progress import Progress
 
 if TYPE_CHECKING:
@@ -93,9 +92,7 @@ def model_deployment_crd(api_server: control_plane.ApiServer, kubectl: Path) -> 
 
 def install(api_server: control_plane.ApiServer, kubectl: Path, crds: Path) -> None:
     """Apply the CRDs of a file or folder and wait until they are served."""
-    for words in (["apply", "--server-side", "-f", crds], ["wait", "crd", "--all", "--for=condition=Established"]):
-        command = [kubectl, "--kubeconfig", api_server.kubeconfig, *words]
-        subprocess.run(command, check=True, capture_output=True)
+    definitions.install([str(kubectl), f"--kubeconfig={api_server.kubeconfig}"], crds)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import Field
 
+from e2e.kind import definitions
 from e2e.kind.control_plane import Answer
 from luntra_operator.api import crd
 from luntra_operator.api.base import ApiModel
@@ -82,9 +81,8 @@ def measured(api_server: ApiServer, kubectl: Path) -> str:
     version = body["spec"]["versions"][0]
     version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": {"spec": crd._schema(Spec)}}
     version["subresources"], version["additionalPrinterColumns"] = {}, []
-    command = [str(kubectl), "--kubeconfig", str(api_server.kubeconfig)]
-    subprocess.run([*command, "apply", "-f", "-"], input=json.dumps(body).encode(), check=True, capture_output=True)
-    subprocess.run([*command, "wait", "crd", "measurements.test.luntra.io", "--for=condition=Established"], check=True)
+    api_server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+    definitions.until_served([str(kubectl), f"--kubeconfig={api_server.kubeconfig}"])
     return "/apis/test.luntra.io/v1alpha1/namespaces/{}/measurements?fieldValidation=Strict"
 
 
