@@ -40,6 +40,7 @@ def install(name: str = "luntra", progress: Progress | None = None) -> Installat
     for tag in (operator, inference):
         with progress.step(f"load {tag}"):
             cluster.load(tag)
+    binary("helm", progress)  # a step of its own where it must be compiled
     with progress.step("install the artifact store and the chart"):
         artifacts = store.install(cluster, inference)
         helm(cluster, operator, inference)
