@@ -250,3 +250,15 @@ def test_a_bad_candidate_does_not_wait_for_the_end_of_a_comparison(world: World)
     world.judgements = (BAD,)
     world.turn()
     assert world.weights[-1] == {V1: 100, V2: 0}
+
+
+def test_what_was_said_of_a_share_is_not_said_of_a_version_that_a_service_has(world: World) -> None:
+    """Breaks if a version goes on to everything while its metric says that nothing is known; found by the simulation."""
+    world.spec = spec("v2")
+    world.until_weight(30)
+    world.judgements = (SILENT,)
+    world.run(seconds=5)
+    assert [one.verdict for one in world.status.metrics] == ["NoData"]
+    world.spec = world.spec.model_copy(update={"traffic": None})
+    world.turn()
+    assert (world.service, world.status.metrics) == (V2, [])

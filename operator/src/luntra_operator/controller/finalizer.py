@@ -9,7 +9,7 @@ from luntra_operator.kube.errors import KindMissingError, NotFoundError
 from luntra_operator.traffic import adopted
 from luntra_operator.traffic.provider import Patch
 
-from .observe import adopted as adopted_routes
+from .observe import lent_routes
 
 Object = dict[str, Any]
 
@@ -40,7 +40,7 @@ async def farewell(kube: Kube, owner: Object) -> None:
         return
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
     today = adopted.named(owner["spec"])
-    for route in dict.fromkeys([*adopted_routes(owner), *([today] if today else [])]):
+    for route in dict.fromkeys([*await lent_routes(kube, owner), *([today] if today else [])]):
         await _give_back(kube, namespace, name, route)
     await remove(kube, owner)
 

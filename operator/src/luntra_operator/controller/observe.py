@@ -23,6 +23,7 @@ from luntra_operator.kube.errors import KindMissingError
 from luntra_operator.rollout.observed import Intents, Observed, Parked, Problem, Route
 from luntra_operator.traffic import routes
 from luntra_operator.traffic.adopted import homed, returning
+from luntra_operator.traffic.loan import loans
 from luntra_operator.traffic.provider import Endpoint, Found, Obstacle, Ref
 from luntra_operator.workloads.naming import metadata, ordinal, owned_by
 from luntra_operator.workloads.revision import Revision, read_revision
@@ -49,7 +50,7 @@ class Children:
     """Live objects of one ModelDeployment, as read; `routes` may hold somebody else's objects of the same name.
 
     `taken` are the names of workloads that must not be used again: also those that a deleted object of this name left
-    to garbage collection, whose pods would pass for new ones of another version.
+    to garbage collection, whose pods would pass for new ones of another version. `lent` are names of HTTPRoutes of the user's.
     """
 
     revisions: dict[str, Revision]
@@ -61,6 +62,7 @@ class Children:
     slices: list[Object]
     jobs: list[Object]
     routes: Found
+    lent: tuple[str, ...]
     taken: frozenset[str]
 
 
@@ -79,10 +81,11 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
         except KindMissingError:
             return []
 
+    lent = await lent_routes(kube, owner)
     labelled, main, found = await asyncio.gather(
         asyncio.gather(*(kube.list(kind, namespace, selector) for kind in (*_OWNED, kinds.POD, kinds.ENDPOINT_SLICE))),
         kube.get(kinds.SERVICE, namespace, name),
-        asyncio.gather(*(route(ref) for ref in routes.refs(name, spec, adopted(owner)))),
+        asyncio.gather(*(route(ref) for ref in routes.refs(name, spec, lent))),
     )
     *mine, pods, slices = labelled
     revisions, deployments, services, config_maps, budgets, jobs = (
@@ -99,6 +102,7 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
         slices=slices,
         jobs=jobs,
         routes=dict(one for known in found for one in known),
+        lent=lent,
         taken=frozenset(
             child["metadata"]["labels"].get(LABEL_WORKLOAD, "") for children in labelled for child in children
         ),
@@ -107,12 +111,24 @@ async def read_children(kube: Kube, owner: Object, spec: ModelDeploymentSpec) ->
 
 def endpoint(owner: Object, spec: ModelDeploymentSpec, children: Children) -> Endpoint:
     """What providers of traffic are told of a ModelDeployment."""
-    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec, children.services, adopted=adopted(owner))
+    return Endpoint(metadata(owner, owner["metadata"]["name"]), spec, children.services, adopted=children.lent)
 
 
-def adopted(owner: Object) -> tuple[str, ...]:
-    """The HTTPRoutes of the user's that the status says to be lent."""
-    return tuple(owner.get("status", {}).get("adopted") or ())
+async def lent_routes(kube: Kube, owner: Object) -> tuple[str, ...]:
+    """The HTTPRoutes of the user's that are lent; a status that was lost says none, but they say so themselves.
+
+    Raises:
+        KubeError: they could not be listed.
+    """
+    meta = owner["metadata"]
+    known = tuple(owner.get("status", {}).get("adopted") or ())
+    if known or FINALIZER_ADOPTED not in meta.get("finalizers", ()):
+        return known
+    try:
+        found = await kube.list(kinds.HTTP_ROUTE, meta["namespace"])
+    except KindMissingError:
+        return ()
+    return tuple(route["metadata"]["name"] for route in found if meta["name"] in loans(route))
 
 
 def snapshot(owner: Object, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, children: Children) -> Observed:

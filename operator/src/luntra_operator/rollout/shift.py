@@ -70,7 +70,7 @@ def shift(turn: Turn) -> Decision:
     if bad and status.stable:
         return _away(turn, bad)
     if not turn.spec.divides and traffic.desired < 100:
-        return _next(turn, 100)  # spec.traffic was edited in mid-run: a Service cannot hold a part of the traffic
+        return _undivided(turn)
     if step is None and not turn.stable_serves:
         return _step(turn, next_weight(turn.spec.steps, 0))  # nobody would lose an answer
     if traffic.observed != traffic.desired:
@@ -99,13 +99,18 @@ def _first_share(turn: Turn) -> Decision:
 
 
 def _next(turn: Turn, weight: int) -> Decision:
-    if not approval.due(turn, weight):
-        return _step(turn, weight)
-    if turn.spec.divides:
-        return approval.ask(turn)
-    # A Service cannot hold a part of the traffic: the candidate waits without any.
+    return approval.ask(turn) if approval.due(turn, weight) else _step(turn, weight)
+
+
+def _undivided(turn: Turn) -> Decision:
+    """spec.traffic was taken away in mid-run: a Service holds no part of the traffic, so the candidate gets all, or until somebody approves none.
+
+    What metrics said of its share is not known of anything else.
+    """
+    if not approval.due(turn, 100):
+        return _step(turn, 100, metrics=[])
     traffic = TrafficStatus(workload=turn.candidate.workload, desired=0, decided_at=turn.now)
-    return approval.ask(turn, step=None, traffic=traffic)
+    return approval.ask(turn, step=None, traffic=traffic, metrics=[])
 
 
 def await_approval(turn: Turn) -> Decision:
@@ -115,10 +120,10 @@ def await_approval(turn: Turn) -> Decision:
     if bad:
         return _away(turn, bad) if step else withdraw(turn, bad.reason, bad.message)
     weight = next_weight(turn.spec.steps, step.weight if step else 0) if turn.spec.divides else 100
+    if step and not turn.spec.divides:
+        return _undivided(turn)
     approved: dict[str, Any] = {}
     if approval.due(turn, weight):
-        if step and not turn.spec.divides:
-            return _next(turn, weight)  # spec.traffic was taken away while it waited with its share
         answer = approval.answer(turn)
         if isinstance(answer, Decision):
             return answer

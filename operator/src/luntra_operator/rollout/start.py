@@ -134,7 +134,7 @@ def rebuilt(turn: Turn) -> Decision | None:
 
 def _named(turn: Turn) -> str | None:
     route = turn.seen.route
-    if route is None:
+    if route is None or not (route.weights or turn.spec.divides):
         return turn.seen.service if not turn.spec.divides or len(turn.seen.versions) == 1 else None
     whole = [name for name, weight in route.weights.items() if weight == 100]
     if len(whole) == 1:
