@@ -103,7 +103,7 @@ def _next(turn: Turn, weight: int) -> Decision:
 
 
 def _undivided(turn: Turn) -> Decision:
-    """spec.traffic was taken away in mid-run: a Service holds no part of the traffic, so the candidate gets all, or until somebody approves none.
+    """spec.traffic was taken away in mid-run: the candidate gets all, or none until that is approved, for a Service holds no part.
 
     What metrics said of its share is not known of anything else.
     """
