@@ -333,9 +333,13 @@ async def test_r18_owned_to_adopted_and_back(shop: Shop, begun: bool) -> None:
         traffic = (await shop.status())["traffic"]
         return bool(traffic.get("observed") == traffic["desired"] == weights.get("digits-w2", 100))
 
+    async def named() -> bool:
+        return await shop.kube.get(kinds.SERVICE, shop.namespace, NAME) is not None
+
     async with shop.operator():
         await shop.apply("v1", OWNED)
         await shop.until_phase("Stable", "v1")
+        await shop.until(named)  # the Service that the user's route names comes right after the phase
         if begun:
             await shop.apply("v2", OWNED, **rollout)
             await shop.until_weight(30)
