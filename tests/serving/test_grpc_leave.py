@@ -162,7 +162,8 @@ class TestLeaving:
     def test_h19_what_is_in_flight_at_the_end_of_the_delay_is_finished(
         self, spinner: Bundle, pool: ThreadPoolExecutor
     ) -> None:
-        with ServerProcess(spinner.folder, "--termination-delay", "0", *ALONE) as server:
+        limits = ("--termination-delay", "0", "--drain-limit", "60s")
+        with ServerProcess(spinner.folder, *limits, *ALONE) as server:
             server.wait_ready()
             [running] = busy(server, pool, rounds_for(server, 12), 1)
             server.terminate()
