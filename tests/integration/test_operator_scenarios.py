@@ -82,7 +82,7 @@ class Cluster:
         status: Object = (found or {}).get("status", {})
         return status
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not await holds():  # noqa: ASYNC110 - the other side is an API server

@@ -121,7 +121,7 @@ class ServerProcess:
         """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Return the exit code."""
         code = self.process.wait(seconds)
         for reader in self._readers:
@@ -175,7 +175,7 @@ def ask(
         connection.close()
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Return the first truthy result of `condition`, asked again and again until `seconds` have passed."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
