@@ -90,3 +90,15 @@ def test_workload_that_a_parked_route_names_stays_until_that_is_gone(parked: Wor
     lasts(parked)
     parked.turn()
     assert "digits-w0" not in parked.workloads
+
+
+def test_version_that_a_parked_route_led_to_outlives_what_proxies_know(parked: World) -> None:
+    """Breaks if what nobody needs goes when the controller has read the parked route, and not its proxies; found by the simulation."""
+    parked.workloads["digits-w9"] = replace(parked.workloads["digits-w1"], name="digits-w9")
+    parked.run(seconds=20)
+    assert "digits-w9" in parked.workloads
+    read(parked)
+    parked.run(seconds=4)
+    assert "digits-w9" in parked.workloads
+    parked.run(seconds=2)
+    assert "digits-w9" not in parked.workloads

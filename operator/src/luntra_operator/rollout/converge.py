@@ -27,7 +27,7 @@ from .checking import current_run, declared_checks
 from .contention import yielded
 from .lending import giving_back, returnable
 from .observed import Route
-from .parking import forgotten_routes
+from .parking import forgotten_routes, unforgotten
 from .settle import intent, previewed, selected_workload, shares, target_weights
 from .turn import Timers, Turn
 
@@ -170,7 +170,7 @@ def _spare(turn: Turn) -> list[str]:
     named |= {turn.seen.service} | turn.seen.returning | (parked.named if parked else set())
     # A route of the user's to a Service that never was leads nobody anywhere, whatever the gateway says of it.
     nowhere = route is not None and not route.weights and turn.seen.service is None
-    unread = (route is not None and not route.current and not nowhere) or (parked is not None and not parked.read)
+    unread = (route is not None and not route.current and not nowhere) or unforgotten(turn)
     return [] if unread else sorted(name for name in turn.seen.workloads if name not in wanted | named)
 
 

@@ -22,6 +22,12 @@ def followed_parking(turn: Turn) -> ParkedStatus | None:
     return known if known and known.model_copy(update={"since": turn.now}) == found else found
 
 
+def unforgotten(turn: Turn) -> bool:
+    """Whether proxies may still do as a route said before it was parked."""
+    parked = turn.seen.parked
+    return parked is not None and (not parked.read or _remaining(turn, Timers()) > 0)
+
+
 def forgotten_routes(turn: Turn) -> list[Action]:
     """The deletion of what is parked, once it is due."""
     return [DeleteRoute()] if turn.seen.parked is not None and _remaining(turn, Timers()) <= 0 else []
