@@ -109,10 +109,10 @@ async def test_r6_pods_that_do_not_tell_what_they_have_counted_hold_the_rollout(
 ) -> None:
     """Breaks if an answer that does not come is taken for a verdict, or what was counted meanwhile is lost."""
     async with arena.load() as load, followed(arena) as weights:
-        await beside(arena, "v2", 30, judged(ERRORS), hold="6s")
+        await beside(arena, "v2", 30, judged(ERRORS), hold="15s")
         with unheard(installation, await arena.pods(V2)):
             await arena.until_ready_says("MetricSourceUnavailable")
-            await asyncio.sleep(5)
+            await asyncio.sleep(15)  # by now it would have been held for long enough
             assert (await arena.metric("errors"))["verdict"] == "Error"
             assert weights.shares(V2) == [0, 30]
         await arena.until_phase("Stable", "v2")
