@@ -13,6 +13,8 @@ from .story import Outcome, tell
 
 BATCH = 50
 """Seeds that a process tells at a time."""
+PROGRESS = 5000
+"""Seeds between two lines that say how far it is."""
 
 
 def main() -> int:
@@ -46,6 +48,8 @@ def _many(seeds: range, processes: int) -> int:
             for seed, violated in found.failed.items():
                 failed.append(seed)
                 print(f"seed {seed}: {violated}", flush=True)
+            if told % PROGRESS == 0 and told < len(seeds):
+                print(f"{told} of {len(seeds)} seeds, {len(failed)} failed; {time.monotonic() - began:.0f} s", flush=True)
     took = time.monotonic() - began
     if failed:
         _print(tell(failed[0]))
