@@ -540,6 +540,20 @@ def test_r19_unfinished_candidate_is_not_taken_for_stable(world: World) -> None:
     assert next(weights for weights in world.weights[writes:] if weights.get(V3)) == {V1: 90, V3: 10}
 
 
+def test_r19_candidate_without_traffic_is_not_taken_for_stable_where_somebody_edits_the_route(world: World) -> None:
+    """Breaks if an intent that gives the stable version 100 % is read as one that speaks of a candidate. A simulated story had it."""
+    world.spec = spec("v2")
+    world.following = False
+    world.until("Shifting")
+    assert world.route
+    assert world.route.weights == {V1: 100, V2: 0}
+    world.route = replace(world.route, weights={V1: 50, V2: 10})
+    world.status = ModelDeploymentStatus()
+    world.turn()
+    assert world.status.stable
+    assert world.status.stable.workload == V1
+
+
 def test_r19_what_cannot_be_told_is_left_to_a_person(world: World) -> None:
     """Breaks if the operator guesses."""
     world.spec = spec("v2")

@@ -102,9 +102,9 @@ def return_to_previous(turn: Turn) -> Decision:
 def rebuilt(turn: Turn) -> Decision | None:
     """The status of an object that has lost it while its workloads live on; None where nothing is lost.
 
-    The stable version is the one that the route gives everything to, else the one that the route's intent
-    does not speak of: an unfinished candidate is never taken for stable. Where that cannot be told, nothing
-    is touched and the condition says what a person has to decide.
+    The stable version is the one that the route gives everything to. Where somebody has edited it, it is the one to which its
+    intent gives 100 %, and else the one of which its intent does not speak: an unfinished candidate is never taken for stable.
+    Where that cannot be told, nothing is touched and the condition says what a person has to decide.
     """
     if turn.status.attempt or not turn.seen.versions:
         return None
@@ -139,11 +139,13 @@ def _named(turn: Turn) -> str | None:
     whole = [name for name, weight in route.weights.items() if weight == 100]
     if len(whole) == 1:
         return whole[0]
-    candidate = route.intent.split("/")[1] if route.intent and route.intent.count("/") == 2 else None
-    others = [
-        name for name in route.weights if name in turn.seen.versions and turn.seen.versions[name].revision != candidate
-    ]
-    return others[0] if candidate and len(others) == 1 else None
+    said = (route.intent or "").split("/")
+    if len(said) != 3:
+        return None
+    _, revision, weight = said
+    known = {name: turn.seen.versions[name].revision for name in route.weights if name in turn.seen.versions}
+    named = [name for name, its in known.items() if (its == revision) == (weight == "100")]
+    return named[0] if len(named) == 1 else None
 
 
 def _retry(turn: Turn) -> str | None:
