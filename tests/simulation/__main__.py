@@ -49,7 +49,8 @@ def _many(seeds: range, processes: int) -> int:
                 failed.append(seed)
                 print(f"seed {seed}: {violated}", flush=True)
             if told % PROGRESS == 0 and told < len(seeds):
-                print(f"{told} of {len(seeds)} seeds, {len(failed)} failed; {time.monotonic() - began:.0f} s", flush=True)
+                took = time.monotonic() - began
+                print(f"{told} of {len(seeds)} seeds, {len(failed)} failed; {took:.0f} s", flush=True)
     took = time.monotonic() - began
     if failed:
         _print(tell(failed[0]))
