@@ -74,19 +74,23 @@ class Run:
 
     def _weights(self) -> list[str]:
         found, desired, withdrawn = [], 0, False
-        for write in self.faults.applied:
+        for number, write in enumerate(self.faults.applied):
             if status := _status(write):
-                withdrawn = withdrawn or (status.get("withdrawal") or {}).get("rejected", False)
+                withdrawn = withdrawn or _rejected(status)
                 desired = _desired(status)
             weights = _route(write) or {}
             share = weights.get("digits-w2")
             if weights and sum(weights.values()) != 100:
                 found.append(f"weights {weights} do not add up")
-            if share not in (None, desired):
+            unrecorded = share == 0 and _rejected(self._next_status(number))  # the one thing done before it is recorded
+            if share not in (None, desired) and not unrecorded:
                 found.append(f"the route gives {share} % where the status says {desired} %")
             if share and withdrawn:
                 found.append(f"the refused version gets {share} %")
         return found
+
+    def _next_status(self, number: int) -> Object:
+        return next((status for write in self.faults.applied[number:] if (status := _status(write))), {})
 
     def _steps(self) -> list[str]:
         shares: list[tuple[int, float]] = []
@@ -117,6 +121,12 @@ class Run:
 def _status(write: Applied) -> Object | None:
     status: Object | None = write.content.get("status") if write.path.endswith(f"{NAME}/status") else None
     return status
+
+
+def _rejected(status: Object) -> bool:
+    """Whether v2 is being taken back for good."""
+    rejected: bool = (status.get("withdrawal") or {}).get("rejected", False)
+    return rejected
 
 
 def _desired(status: Object) -> int:
