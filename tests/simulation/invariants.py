@@ -305,7 +305,8 @@ class Invariants:
 
     def _route(self, write: Write, after: Object, owner: Object, memory: Memory) -> None:
         name, status = owner["metadata"]["name"], owner.get("status", {})
-        before = self._shares(name, write.before) if write.before else {}
+        asked = not self._parked(write.name)  # else it serves nobody whose answers could be lost
+        before = self._shares(name, write.before) if write.before and asked else {}
         weights = self._shares(name, after)
         self._demand(sum(weights.values()) == 100, f"weights of {name} do not add up: {weights}")
         self._demand(all(0 <= weight <= 100 for weight in weights.values()), f"weights of {name}: {weights}")
