@@ -43,6 +43,8 @@ class Faults:
     writes: int = 0
     met: list[Fault] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    """Writes that met a 500: how many had taken effect before, and the path."""
     processes: int = 0
 
     def next(self) -> Fault | None:
@@ -95,6 +97,7 @@ class FaultyKube(Kube):
         if fault == "conflict":
             raise ConflictError(f"{method} {path}: the object has been modified; injected (409)")
         if fault == "refused-by-500":
+            self._faults.refused.append((len(self._faults.applied), path))
             raise UnavailableError(f"{method} {path}: injected (500)")
         answer = await super()._request(method, path, query, body, content_type)
         self._faults.applied.append(Applied(time.monotonic(), self._number, method, path, answer))

@@ -82,15 +82,17 @@ class Run:
             share = weights.get("digits-w2")
             if weights and sum(weights.values()) != 100:
                 found.append(f"weights {weights} do not add up")
-            unrecorded = share == 0 and _rejected(self._next_status(number))  # the one thing done before it is recorded
-            if share not in (None, desired) and not unrecorded:
+            if share not in (None, desired) and not (share == 0 and self._could_not_be_recorded(number)):
                 found.append(f"the route gives {share} % where the status says {desired} %")
             if share and withdrawn:
                 found.append(f"the refused version gets {share} %")
         return found
 
-    def _next_status(self, number: int) -> Object:
-        return next((status for write in self.faults.applied[number:] if (status := _status(write))), {})
+    def _could_not_be_recorded(self, number: int) -> bool:
+        """Whether the write before this one was a refused status, and the next status takes v2 back: only then is it done first (R20)."""
+        refused = any(at == number and path.endswith(f"{NAME}/status") for at, path in self.faults.refused)
+        later = (status for write in self.faults.applied[number:] if (status := _status(write)))
+        return refused and _rejected(next(later, {}))
 
     def _steps(self) -> list[str]:
         shares: list[tuple[int, float]] = []
