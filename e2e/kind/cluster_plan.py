@@ -49,7 +49,12 @@ def home(name: str) -> Path:
 
 
 def kind_config(share: Path, gateway_port: int, prometheus_port: int) -> str:
-    """Return kind's configuration: one node, two ports on 127.0.0.1, one shared folder, cgroup v1 accepted."""
+    """Return kind's configuration: one node, two ports on 127.0.0.1, one shared folder, cgroup v1 accepted.
+
+    kube-proxy uses nftables, because it then drops what is sent to a ClusterIP that it does not know, or does not know
+    yet. With iptables such a connection leaves the cluster, and whoever answers it there keeps it: an Envoy that was
+    started with the Service of its control plane never found that control plane.
+    """
     ports = {gateway.NODE_PORT: gateway_port, prometheus.NODE_PORT: prometheus_port}
     mappings = [
         {"containerPort": inside, "hostPort": outside, "listenAddress": "127.0.0.1"}
@@ -66,6 +71,7 @@ def kind_config(share: Path, gateway_port: int, prometheus_port: int) -> str:
         {
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "networking": {"kubeProxyMode": "nftables"},
             "nodes": [{"role": "control-plane", "extraPortMappings": mappings, "extraMounts": mounts}],
             "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
         }

@@ -141,6 +141,11 @@ def test_the_node_has_two_local_ports_one_share_and_accepts_cgroup_v1() -> None:
     assert yaml.safe_load(config["kubeadmConfigPatches"][0])["failCgroupV1"] is False
 
 
+def test_what_is_sent_to_an_unknown_service_does_not_leave_the_cluster() -> None:
+    """Breaks if kube-proxy is left in the mode iptables, which lets addresses that it does not know pass."""
+    assert yaml.safe_load(cluster_plan.kind_config(Path("/share"), 1, 2))["networking"] == {"kubeProxyMode": "nftables"}
+
+
 @pytest.mark.parametrize("built", [True, False])
 def test_manifests_are_complete_and_their_node_ports_are_the_mapped_ones(built: bool) -> None:
     for text, port in (
