@@ -151,11 +151,7 @@ async def _shifting(shop: Shop) -> None:
     await shop.until_phase("Stable", "v1")
     await shop.apply("v2", steps=[{"weight": 30, "hold": "10m"}])
     await shop.until_weight(30)
-
-    async def written() -> bool:
-        return shop.gateway.weights[-1] == {NAME: 70, "digits-w2": 30}
-
-    await shop.until(written)
+    await shop.until_divided({NAME: 70, "digits-w2": 30})
 
 
 async def test_r1_rollout_behind_a_route_of_the_users(shop: Shop) -> None:

@@ -104,6 +104,14 @@ class Cluster:
 
         await self.until(reached)
 
+    async def until_divided(self, weights: dict[str, int]) -> None:
+        """Wait until the gateway divides the traffic like this, which it may learn after the status has told of it."""
+
+        async def reached() -> bool:
+            return self.gateway.weights[-1:] == [weights]
+
+        await self.until(reached)
+
     async def until_gone(self, *names: str) -> None:
         async def reached() -> bool:
             present = {child["metadata"]["name"] for child in await self.children()}
@@ -230,8 +238,9 @@ async def test_r4_crash_of_the_candidate_takes_its_traffic(cluster: Cluster) -> 
             crash(pod) if "digits-w2" in pod["metadata"]["name"] else actors.running(pod)
         )
         await cluster.until_phase("RolledBack", "v1")
+        assert cluster.gateway.weights[-1].get("digits-w2", 0) == 0
+        await cluster.until_divided({"digits-w1": 100})
     assert (await cluster.status())["rejectedReason"] == "CandidateDied"
-    assert cluster.gateway.weights[-1] == {"digits-w1": 100}
 
 
 async def test_candidate_that_fails_its_evaluation_is_refused(cluster: Cluster) -> None:
